@@ -1,0 +1,180 @@
+//! A link: what `ip link` and `ip addr` show of it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
+
+use super::{IfIndex, LlAddr, Nsid};
+
+/// An address of a link with its prefix length, written `172.22.0.253/24`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkAddr {
+    /// The link's own address (`IFA_LOCAL`; `IFA_ADDRESS` for IPv6).
+    pub local: IpAddr,
+    /// Length of the prefix (`ifa_prefixlen`).
+    pub prefix_len: u8,
+    /// Link scope (`ifa_scope`): never leaves the segment.
+    pub link_scope: bool,
+}
+
+impl fmt::Display for LinkAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.local, self.prefix_len)
+    }
+}
+
+impl Serialize for LinkAddr {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl JsonSchema for LinkAddr {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LinkAddr".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "description": "Address and prefix length.", "type": "string", "pattern": "/[0-9]+$" })
+    }
+}
+
+/// What only links of one kind have (`IFLA_INFO_DATA`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KindData {
+    /// A bridge.
+    Bridge {
+        /// Spanning tree is on (`IFLA_BR_STP_STATE`).
+        stp: bool,
+        /// Frames are filtered by VLAN (`IFLA_BR_VLAN_FILTERING`).
+        vlan_filtering: bool,
+    },
+    /// A VLAN on top of another link.
+    Vlan {
+        /// VLAN id (`IFLA_VLAN_ID`).
+        id: u16,
+    },
+    /// A VXLAN tunnel.
+    Vxlan {
+        /// VXLAN network id (`IFLA_VXLAN_ID`).
+        id: u32,
+        /// Own tunnel address (`IFLA_VXLAN_LOCAL`, `IFLA_VXLAN_LOCAL6`).
+        local: Option<IpAddr>,
+        /// Default remote or multicast group (`IFLA_VXLAN_GROUP`, `IFLA_VXLAN_GROUP6`).
+        remote: Option<IpAddr>,
+        /// UDP port (`IFLA_VXLAN_PORT`).
+        port: Option<u16>,
+    },
+    /// A macvlan or macvtap on top of another link.
+    Macvlan {
+        /// `private`, `vepa`, `bridge`, `passthru`, `source` (`IFLA_MACVLAN_MODE`).
+        mode: String,
+    },
+    /// An ipvlan on top of another link.
+    Ipvlan {
+        /// `l2`, `l3`, `l3s` (`IFLA_IPVLAN_MODE`).
+        mode: String,
+    },
+    /// A virtual routing domain.
+    Vrf {
+        /// Routing table of the domain (`IFLA_VRF_TABLE`).
+        table: u32,
+    },
+    /// A bond of several links.
+    Bond {
+        /// Number of the bonding mode (`IFLA_BOND_MODE`).
+        mode: u8,
+        /// Port in use in active-backup mode (`IFLA_BOND_ACTIVE_SLAVE`).
+        active: Option<IfIndex>,
+    },
+    /// A tun or tap device.
+    Tun {
+        /// It carries Ethernet frames (`IFLA_TUN_TYPE` is `IFF_TAP`).
+        tap: bool,
+    },
+}
+
+/// A link's state as a port of a bridge (`IFLA_INFO_SLAVE_DATA`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BridgePort {
+    /// `disabled`, `listening`, `learning`, `forwarding` or `blocking` (`IFLA_BRPORT_STATE`).
+    pub state: String,
+    /// May not talk to other isolated ports (`IFLA_BRPORT_ISOLATED`).
+    pub isolated: bool,
+    /// Frames may go back out of the port they came in by (`IFLA_BRPORT_MODE`).
+    pub hairpin: bool,
+    /// Source addresses are learned (`IFLA_BRPORT_LEARNING`).
+    pub learning: bool,
+    /// Unknown unicast is flooded to it (`IFLA_BRPORT_UNICAST_FLOOD`).
+    pub flood: bool,
+}
+
+/// The link's own sysctls that decide a packet's way (`IFLA_AF_SPEC`); for IPv4 the value of the link itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DevConf {
+    /// `net.ipv4.conf.<link>.forwarding`.
+    pub forwarding4: Option<bool>,
+    /// `net.ipv6.conf.<link>.forwarding`.
+    pub forwarding6: Option<bool>,
+    /// `net.ipv4.conf.<link>.proxy_arp`.
+    pub proxy_arp: Option<bool>,
+    /// `net.ipv4.conf.<link>.rp_filter`; the effective value is the greater one of this and `conf.all`.
+    pub rp_filter: Option<u8>,
+}
+
+/// One link of a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Index within the namespace.
+    pub ifindex: IfIndex,
+    /// Name (`IFLA_IFNAME`); bytes that are no UTF-8 are written `\xNN`.
+    pub ifname: String,
+    /// rtnl link kind (`IFLA_INFO_KIND`); `loopback`, or `device` for a physical or virtio device, which have none.
+    pub kind: String,
+    /// Link-layer address (`IFLA_ADDRESS`).
+    pub address: Option<LlAddr>,
+    /// Greatest packet in bytes (`IFLA_MTU`); absent where it could not be seen.
+    pub mtu: Option<u32>,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Operational state in the words of `ip link` (`IFLA_OPERSTATE`).
+    pub operstate: String,
+    /// Carrier (`IFLA_CARRIER`).
+    pub carrier: Option<bool>,
+    /// Bridge, bond, team or VRF that it is a port of (`IFLA_MASTER`).
+    pub master: Option<IfIndex>,
+    /// The other end, or the link below (`IFLA_LINK`). The kernel leaves it out where it equals the link's own index
+    /// in another namespace; the readers here put it back.
+    pub link: Option<IfIndex>,
+    /// Namespace of the other end, as the namespace that was asked numbers it (`IFLA_LINK_NETNSID`); absent: the same.
+    pub link_netnsid: Option<Nsid>,
+    /// What only links of this kind have.
+    pub data: Option<KindData>,
+    /// Kind of the master (`IFLA_INFO_SLAVE_KIND`).
+    pub port_kind: Option<String>,
+    /// State as a bridge port.
+    pub port: Option<BridgePort>,
+    /// Sysctls of the link.
+    pub conf: DevConf,
+    /// Addresses, where they were asked for.
+    pub addrs: Vec<LinkAddr>,
+}
+
+impl Link {
+    /// The loopback device.
+    pub fn is_loopback(&self) -> bool {
+        self.kind == "loopback"
+    }
+
+    /// Kinds whose `IFLA_LINK` is the other end of a pair, not a link below.
+    pub fn is_pair(&self) -> bool {
+        matches!(self.kind.as_str(), "veth" | "netkit" | "vxcan")
+    }
+
+    /// One of the link's addresses is this one.
+    pub fn holds(&self, ip: IpAddr) -> bool {
+        self.addrs.iter().any(|a| a.local == ip)
+    }
+}

@@ -1,0 +1,31 @@
+//! The nouns that every other room speaks: plain data, no behaviour beyond reading and writing itself.
+//! Nothing here knows where a fact came from or how it will be shown.
+
+mod fdb;
+mod finding;
+mod gap;
+mod ids;
+mod link;
+mod list;
+mod neigh;
+mod netns;
+mod owner;
+mod path;
+mod route;
+mod topology;
+
+pub use fdb::FdbEntry;
+pub use finding::{Finding, Level};
+pub use gap::Gap;
+pub use ids::{IfIndex, LinkId, LlAddr, NetnsId, Nsid, Pid, TableId};
+pub use link::{BridgePort, DevConf, KindData, Link, LinkAddr};
+pub use list::{ListedLink, ListedNetns, Listing, PeerRef};
+pub use neigh::{Neigh, NeighState};
+pub use netns::{Holder, HolderType, Netns};
+pub use owner::{Container, Owner, PodName};
+pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
+pub use route::{Nexthop, Route, RouteType, Rule};
+pub use topology::{Ports, RouteAnswer, Seen, Topology};
+
+/// The version of the JSON that podnet writes; raised when a key changes its meaning or goes.
+pub const SCHEMA: u32 = 1;

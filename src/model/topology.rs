@@ -1,0 +1,62 @@
+//! The questions that the packet walk asks. The running kernel answers them (`kernel::Live`).
+
+use std::net::IpAddr;
+
+use super::{FdbEntry, Flow, Gap, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Route};
+
+/// A fact, or why it could not be had.
+pub type Seen<T> = Result<T, Gap>;
+
+/// What the kernel says of a packet at a routing decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteAnswer {
+    /// A route takes it; `gateway`, `oif` and `prefsrc` are those of the next hop that was picked for this flow.
+    Route(Route),
+    /// Refused, with the kernel's error in the words of errno: `ENETUNREACH`, `EHOSTUNREACH`, `EXDEV`, ...
+    Refused(String),
+}
+
+/// Ports of a bridge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// The ports, the oldest first. Peers and states are set; addresses are not.
+    pub links: Vec<Link>,
+    /// The reading stopped at the limit.
+    pub more: bool,
+}
+
+/// What the packet walk can ask. Nothing here changes the machine.
+pub trait Topology {
+    /// What is known of a namespace itself.
+    fn netns(&self, id: NetnsId) -> Netns;
+
+    /// All links of a namespace with their addresses.
+    fn links(&mut self, netns: NetnsId) -> Seen<Vec<Link>>;
+
+    /// One link with its addresses; none: it is not there (any more).
+    fn link(&mut self, id: LinkId) -> Seen<Option<Link>>;
+
+    /// The other end of a pair, or the link below, wherever it is; none: the link has no such thing.
+    fn far_end(&mut self, id: LinkId, link: &Link) -> Seen<Option<LinkId>>;
+
+    /// Ports of a bridge, at most `limit`.
+    fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports>;
+
+    /// Routes of all tables of a namespace.
+    fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>>;
+
+    /// Output look-up: the way of a packet that a process of the namespace sends, perhaps bound to a link.
+    fn route_out(&mut self, netns: NetnsId, flow: &Flow, oif: Option<IfIndex>) -> Seen<RouteAnswer>;
+
+    /// Input look-up: the way of a packet that arrives by a link.
+    fn route_in(&mut self, at: LinkId, flow: &Flow) -> Seen<RouteAnswer>;
+
+    /// The neighbour entry of an address on a link.
+    fn neigh(&mut self, at: LinkId, ip: IpAddr) -> Seen<Option<Neigh>>;
+
+    /// The entry of a link-layer address in a bridge's forwarding database.
+    fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>>;
+
+    /// Gaps that came up on the way to answers that were had all the same.
+    fn take_gaps(&mut self) -> Vec<Gap>;
+}

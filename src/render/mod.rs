@@ -1,0 +1,17 @@
+//! From an answer to a string: path text, tables, JSON, errors. Pure; `main` prints what is made here.
+
+mod error;
+mod style;
+
+pub use error::{ErrorDocument, error};
+pub use style::{Style, escape};
+
+use serde::Serialize;
+
+/// A value as indented JSON with a line break at its end.
+pub fn json<T: Serialize>(value: &T) -> String {
+    // Serialising the model cannot fail: no map of it has keys that are not strings.
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
+}

@@ -1,0 +1,57 @@
+//! How text is allowed to look: colour, drawing characters, width; and the one place that makes strings harmless.
+
+use std::borrow::Cow;
+
+/// How the text may look on the device it is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    /// Colour is wanted.
+    pub color: bool,
+    /// Only ASCII may be used for drawing.
+    pub ascii: bool,
+    /// Columns to fill at most; none: as wide as it gets.
+    pub width: Option<usize>,
+}
+
+impl Style {
+    /// No colour, Unicode, no limit: what a file gets.
+    pub const PLAIN: Style = Style { color: false, ascii: false, width: None };
+}
+
+/// Makes a string that a container could have chosen harmless to a terminal: control characters, those that turn the
+/// writing direction and those that show as nothing are written as `\xNN` or `\u{NNNN}`.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            c if is_harmless(c) => out.push(c),
+            c if (c as u32) < 0x80 => out.push_str(&format!("\\x{:02x}", c as u32)),
+            c => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+        }
+    }
+    Cow::Owned(out)
+}
+
+fn is_harmless(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn plain_text_stays() {
+        assert_eq!(escape("veth12acb4c1 ä 日"), "veth12acb4c1 ä 日");
+    }
+
+    #[test]
+    fn no_control_character_survives() {
+        assert_eq!(escape("a\x1b[31mb\nc\u{9b}d\u{202e}e\x7f"), "a\\x1b[31mb\\x0ac\\u{9b}d\\u{202e}e\\x7f");
+    }
+}
