@@ -11,5 +11,6 @@
 pub mod cli;
 pub mod commands;
 pub mod error;
+pub mod kernel;
 pub mod model;
 pub mod render;

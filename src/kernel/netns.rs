@@ -1,0 +1,78 @@
+//! Opening namespaces: the nsfs file, its identity, and a socket inside. No thread of podnet ever changes its
+//! namespace and goes on: a short-lived one enters, makes the socket, and ends.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::libc::{CLONE_NEWNET, O_NONBLOCK, ioctl};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
+
+use super::socket::Socket;
+use crate::model::NetnsId;
+
+/// File system magic of nsfs (`NSFS_MAGIC`).
+const NSFS: FsType = FsType(0x6e73_6673);
+
+/// An open namespace file. It keeps the namespace alive: drop it early.
+#[derive(Debug)]
+pub struct NetnsFile {
+    fd: OwnedFd,
+    id: NetnsId,
+}
+
+impl NetnsFile {
+    /// Opens a namespace by a path; `EINVAL` where the path is no network namespace.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<NetnsFile> {
+        // A FIFO that somebody put in the place of a namespace must not block.
+        NetnsFile::from_fd(File::options().read(true).custom_flags(O_NONBLOCK).open(path)?.into())
+    }
+
+    /// Takes an open file for a namespace; `EINVAL` where it is no network namespace.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<NetnsFile> {
+        /// `ioctl` that tells the sort of a namespace (`NS_GET_NSTYPE`).
+        const NS_GET_NSTYPE: nix::libc::c_ulong = 0xb703;
+        if fstatfs(&fd)?.filesystem_type() != NSFS {
+            return Err(Errno::EINVAL.into());
+        }
+        // SAFETY: NS_GET_NSTYPE takes no argument and changes nothing.
+        let sort = unsafe { ioctl(fd.as_raw_fd(), NS_GET_NSTYPE as _) };
+        if sort != CLONE_NEWNET {
+            return Err(Errno::EINVAL.into());
+        }
+        let stat = fstat(&fd)?;
+        Ok(NetnsFile { id: NetnsId::Inode { dev: stat.st_dev, ino: stat.st_ino }, fd })
+    }
+
+    /// The namespace that podnet itself runs in.
+    pub fn own() -> io::Result<NetnsFile> {
+        NetnsFile::open("/proc/self/ns/net")
+    }
+
+    /// Which namespace it is.
+    pub fn id(&self) -> NetnsId {
+        self.id
+    }
+
+    /// A socket inside. Needs CAP_SYS_ADMIN over the namespace.
+    pub fn socket(&self) -> io::Result<Socket> {
+        std::thread::scope(|scope| {
+            let entered = std::thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, || {
+                setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
+                Socket::open()
+            })?;
+            entered.join().unwrap_or_else(|_| Err(Errno::EFAULT.into()))
+        })
+    }
+}
+
+impl AsFd for NetnsFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
