@@ -6,6 +6,7 @@
 //! | room | what it owns |
 //! | --- | --- |
 //! | [`model`] | the nouns: plain data, shared by all |
+//! | [`wiring`] | the only writer of the machine: carries plans out |
 //! | [`error`] | what podnet says when it cannot do the work |
 
 pub mod cli;
@@ -14,3 +15,4 @@ pub mod error;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod wiring;

@@ -11,6 +11,7 @@ mod neigh;
 mod netns;
 mod owner;
 mod path;
+mod plan;
 mod route;
 mod topology;
 
@@ -24,6 +25,7 @@ pub use neigh::{Neigh, NeighState};
 pub use netns::{Holder, HolderType, Netns};
 pub use owner::{Container, Owner, PodName};
 pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
+pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
 
