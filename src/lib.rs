@@ -7,10 +7,12 @@
 //! | --- | --- |
 //! | [`model`] | the nouns: plain data, shared by all |
 //! | [`wiring`] | the only writer of the machine: carries plans out |
+//! | [`demo`] | the private node that `podnet demo` and the tests build |
 //! | [`error`] | what podnet says when it cannot do the work |
 
 pub mod cli;
 pub mod commands;
+pub mod demo;
 pub mod error;
 pub mod kernel;
 pub mod model;

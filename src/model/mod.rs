@@ -13,6 +13,7 @@ mod owner;
 mod path;
 mod plan;
 mod route;
+mod scene;
 mod topology;
 
 pub use fdb::FdbEntry;
@@ -27,6 +28,7 @@ pub use owner::{Container, Owner, PodName};
 pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
 pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
 pub use route::{Nexthop, Route, RouteType, Rule};
+pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
 
 /// The version of the JSON that podnet writes; raised when a key changes its meaning or goes.
