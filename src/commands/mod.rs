@@ -26,7 +26,7 @@ impl Outcome {
 pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Trace(_) | Command::List(_) => todo!(),
-        Command::Demo(args) => demo::run(&args, &cli.output),
+        Command::Demo(args) => demo::run(&args, &cli.output, crate::render::Style::PLAIN),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use owo_colors::OwoColorize;
+
 /// How the text may look on the device it is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
@@ -16,6 +18,10 @@ pub struct Style {
 impl Style {
     /// No colour, Unicode, no limit: what a file gets.
     pub const PLAIN: Style = Style { color: false, ascii: false, width: None };
+
+    pub(super) fn bold(self, text: &str) -> String {
+        if self.color { text.bold().to_string() } else { text.to_owned() }
+    }
 }
 
 /// Makes a string that a container could have chosen harmless to a terminal: control characters, those that turn the
