@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`model`] | the nouns: plain data, shared by all |
 //! | [`error`] | what podnet says when it cannot do the work |
+//! | [`kernel`] | the facts, read from the running machine |
 
 pub mod cli;
 pub mod commands;

@@ -3,8 +3,8 @@
 
 pub mod addr;
 pub mod fdb;
+pub mod holders;
 pub mod link;
-
 pub mod neigh;
 pub mod netns;
 pub mod nsid;
