@@ -19,6 +19,9 @@ use crate::model::{Gap, Holder, HolderType, NetnsId, Pid};
 
 pub use process::processes;
 
+/// Where runtimes and `ip netns` keep names of namespaces.
+pub const NETNS_DIRS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+
 /// How hard to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -37,6 +40,8 @@ pub struct Discovery {
     pub host: Option<NetnsId>,
     /// Namespace that podnet itself is in; none only without a working /proc.
     pub own: Option<NetnsId>,
+    /// Processes whose namespace may not be read.
+    pub hidden: Vec<Pid>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
 }
@@ -108,9 +113,9 @@ impl Found {
         self.aliases.retain(|path| ns::path_leads_to(path, id));
     }
 
-    /// A path that leads to the namespace from podnet's own mount namespace, where there is one.
-    pub fn path(&self) -> Option<&str> {
-        self.holders.iter().find_map(|h| h.path.as_deref())
+    /// A process that is in the namespace.
+    pub fn pid(&self) -> Option<Pid> {
+        self.holders.iter().find(|h| h.holder == HolderType::Process).map(|h| h.pid)
     }
 }
 
@@ -138,12 +143,12 @@ pub fn discover(depth: Depth) -> Discovery {
         Ok(own_file) => own_file,
         Err(error) => {
             gaps.push(Gap::new("network namespaces", "/proc", error.to_string()).needs("/proc of this pid namespace"));
-            return Discovery { namespaces: Vec::new(), host: None, own: None, gaps };
+            return Discovery { namespaces: Vec::new(), host: None, own: None, hidden: Vec::new(), gaps };
         }
     };
     let own = own_file.id();
     let NetnsId::Inode { dev, ino: own_ino } = own else {
-        return Discovery { namespaces: Vec::new(), host: None, own: None, gaps };
+        return Discovery { namespaces: Vec::new(), host: None, own: None, hidden: Vec::new(), gaps };
     };
     let mut census = Census { dev, found: HashMap::new() };
     census.at(own_ino).file = Some(own_file);
@@ -155,5 +160,5 @@ pub fn discover(depth: Depth) -> Discovery {
         found.holders.sort_by(|a, b| (a.holder, a.pid, &a.path).cmp(&(b.holder, b.pid, &b.path)));
     }
     let host = seen.host.map(|ino| NetnsId::Inode { dev, ino });
-    Discovery { namespaces, host, own: Some(own), gaps }
+    Discovery { namespaces, host, own: Some(own), hidden: seen.hidden, gaps }
 }

@@ -9,11 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::mountinfo::{NsMount, Tables};
 use super::process::MountNamespaces;
-use super::{Census, foreign, ns, text};
+use super::{Census, NETNS_DIRS, foreign, ns, text};
 use crate::model::{Gap, HolderType, NetnsId, Pid};
-
-/// Where runtimes and `ip netns` keep names of namespaces.
-const NETNS_DIRS: [&str; 4] = ["/run/netns", "/var/run/netns", "/run/docker/netns", "/var/run/docker/netns"];
 
 /// Goes over the mounts of all mount namespaces.
 pub(super) fn survey(census: &mut Census, namespaces: &MountNamespaces, gaps: &mut Vec<Gap>) {
@@ -67,14 +64,10 @@ pub(super) fn hold_covered(census: &mut Census, inode: u64, pid: Pid) {
 /// Looks at the entries of the netns directories that are no mounts.
 fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
     let points: HashSet<&Path> = mounts.iter().map(|m| m.point.as_path()).collect();
-    // /var/run is a link to /run nearly everywhere.
-    let mut dirs: Vec<PathBuf> = NETNS_DIRS.iter().filter_map(|dir| fs::canonicalize(dir).ok()).collect();
-    dirs.dedup();
-    dirs.sort();
-    dirs.dedup();
-    for dir in dirs {
-        let entries = match fs::read_dir(&dir) {
+    for dir in NETNS_DIRS.map(Path::new) {
+        let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 gaps.push(Gap::new("names of namespaces", dir.display().to_string(), error.to_string()).needs("root"));
                 continue;
@@ -88,13 +81,13 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
                     census.at(id.ino().unwrap_or_default()).aliases.push(entry.path());
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => gaps.push(no_namespace(&name, &dir, "a plain file, not a namespace: its mount is gone")),
+                Ok(None) => gaps.push(no_namespace(&name, dir, "a plain file, not a namespace: its mount is gone")),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && entry.path().is_symlink() => {
-                    gaps.push(no_namespace(&name, &dir, "a link to a namespace that is gone"));
+                    gaps.push(no_namespace(&name, dir, "a link to a namespace that is gone"));
                 }
                 // Removed since the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => gaps.push(no_namespace(&name, &dir, &error.to_string())),
+                Err(error) => gaps.push(no_namespace(&name, dir, &error.to_string())),
             }
         }
     }

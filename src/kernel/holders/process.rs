@@ -82,6 +82,8 @@ pub(super) struct Seen {
     /// Inode of the namespace of pid 1.
     pub(super) host: Option<u64>,
     pub(super) mount_namespaces: MountNamespaces,
+    /// Processes whose namespace may not be read.
+    pub(super) hidden: Vec<Pid>,
 }
 
 /// One process for every mount namespace.
@@ -156,7 +158,7 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
             // Gone, or a zombie, which holds nothing; unless it is the first thread of a process that goes on.
             Err(nix::Error::ENOENT | nix::Error::ESRCH) => deep::threads(census, &process, None),
             Err(error) => {
-                hidden.add(error);
+                hidden.add(pid, error);
                 continue;
             }
         }
@@ -175,25 +177,25 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
     if let Some(deep) = deep {
         deep.report(gaps);
     }
-    Seen { host, mount_namespaces }
+    Seen { host, mount_namespaces, hidden: hidden.pids }
 }
 
 /// Processes whose namespace podnet may not see: one gap for all.
 #[derive(Default)]
 struct Hidden {
-    count: usize,
+    pids: Vec<Pid>,
     error: Option<nix::Error>,
 }
 
 impl Hidden {
-    fn add(&mut self, error: nix::Error) {
-        self.count += 1;
+    fn add(&mut self, pid: Pid, error: nix::Error) {
+        self.pids.push(pid);
         self.error.get_or_insert(error);
     }
 
-    fn report(self, gaps: &mut Vec<Gap>) {
+    fn report(&self, gaps: &mut Vec<Gap>) {
         let Some(error) = self.error else { return };
-        let what = match self.count {
+        let what = match self.pids.len() {
             1 => "ns/net of 1 process".to_owned(),
             n => format!("ns/net of {n} processes"),
         };
