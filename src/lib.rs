@@ -6,12 +6,16 @@
 //! | room | what it owns |
 //! | --- | --- |
 //! | [`model`] | the nouns: plain data, shared by all |
+//! | [`wiring`] | the only writer of the machine: carries plans out |
+//! | [`demo`] | the private node that `podnet demo` and the tests build |
 //! | [`error`] | what podnet says when it cannot do the work |
 //! | [`kernel`] | the facts, read from the running machine |
 
 pub mod cli;
 pub mod commands;
+pub mod demo;
 pub mod error;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod wiring;

@@ -1,5 +1,6 @@
 //! One short file a subcommand: gather the facts, decide, render. Nothing here prints.
 
+mod demo;
 mod schema;
 
 use crate::cli::{Cli, Command};
@@ -24,7 +25,8 @@ impl Outcome {
 /// Runs the command that was asked for.
 pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
-        Command::Trace(_) | Command::List(_) | Command::Demo(_) => todo!(),
+        Command::Trace(_) | Command::List(_) => todo!(),
+        Command::Demo(args) => demo::run(&args, &cli.output),
         Command::Schema(args) => schema::run(&args),
     }
 }

@@ -61,10 +61,15 @@ impl NetnsFile {
 
     /// A socket inside. Needs CAP_SYS_ADMIN over the namespace.
     pub fn socket(&self) -> io::Result<Socket> {
+        self.inside(Socket::open)
+    }
+
+    /// Has a thread enter the namespace, do this there, and end. Needs CAP_SYS_ADMIN over the namespace.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         std::thread::scope(|scope| {
             let entered = std::thread::Builder::new().stack_size(64 * 1024).spawn_scoped(scope, || {
                 setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
-                Socket::open()
+                work()
             })?;
             entered.join().unwrap_or_else(|_| Err(Errno::EFAULT.into()))
         })

@@ -9,8 +9,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::libc::MSG_TRUNC;
 use rtnetlink::packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+    DecodeError, ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN,
+    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use rtnetlink::sys;
 
@@ -50,6 +50,13 @@ impl From<io::Error> for Refused {
 impl From<DecodeError> for Refused {
     fn from(e: DecodeError) -> Self {
         Refused { errno: Errno::EPROTO, words: Some(format!("undecodable answer: {e}")) }
+    }
+}
+
+/// For an answer that rtnetlink decoded. It keeps no flags, so its sockets must not ask for capped acknowledgements.
+impl From<&ErrorMessage> for Refused {
+    fn from(message: &ErrorMessage) -> Self {
+        refused(message.raw_code(), false, &message.header)
     }
 }
 
@@ -224,14 +231,18 @@ fn done(payload: &[u8]) -> Result<(), Refused> {
     }
 }
 
-/// The error of an NLMSG_ERROR, with the kernel's words behind the request's header.
+/// The error of an NLMSG_ERROR.
 fn error_of(flags: u16, payload: &[u8]) -> Refused {
-    const HEADER: usize = 16;
     const NLM_F_CAPPED: u16 = 0x100;
     let code = payload.first_chunk::<4>().map_or(0, |b| i32::from_ne_bytes(*b));
-    let request = payload.get(4..).unwrap_or_default();
+    refused(code, flags & NLM_F_CAPPED != 0, payload.get(4..).unwrap_or_default())
+}
+
+/// The kernel's own words stand behind the request, or where the answer is capped behind the request's header.
+fn refused(code: i32, capped: bool, request: &[u8]) -> Refused {
+    const HEADER: usize = 16;
     let echoed = match request.first_chunk::<4>() {
-        Some(length) if flags & NLM_F_CAPPED == 0 => (u32::from_ne_bytes(*length) as usize).next_multiple_of(4),
+        Some(length) if !capped => (u32::from_ne_bytes(*length) as usize).next_multiple_of(4),
         _ => HEADER,
     };
     Refused { errno: Errno::from_raw(-code), words: ext_ack(request.get(echoed..).unwrap_or_default()) }

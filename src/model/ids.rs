@@ -120,6 +120,13 @@ impl LlAddr {
         LlAddr { bytes, len: len as u8 }
     }
 
+    /// The address of an Ethernet device.
+    pub const fn mac([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        let mut bytes = [0; 32];
+        (bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]) = (a, b, c, d, e, f);
+        LlAddr { bytes, len: 6 }
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len as usize]

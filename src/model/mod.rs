@@ -11,7 +11,9 @@ mod neigh;
 mod netns;
 mod owner;
 mod path;
+mod plan;
 mod route;
+mod scene;
 mod topology;
 
 pub use fdb::FdbEntry;
@@ -24,7 +26,9 @@ pub use neigh::{Neigh, NeighState};
 pub use netns::{Holder, HolderType, Netns};
 pub use owner::{Container, Owner, PodName};
 pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
+pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
 pub use route::{Nexthop, Route, RouteType, Rule};
+pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
 
 /// The version of the JSON that podnet writes; raised when a key changes its meaning or goes.

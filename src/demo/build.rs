@@ -1,0 +1,104 @@
+//! Builds the scene inside the private namespaces: holders, names, links, and first packets.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount};
+
+use super::hold::Holder;
+use super::scene::{self, NODE_A};
+use crate::error::{Error, ErrorId, Result};
+use crate::kernel::netns::NetnsFile;
+use crate::model::{Machine, NetnsRef, Role};
+use crate::wiring;
+
+/// Where `ip netns` and podnet look for names of namespaces.
+const NAMES: &str = "/run/netns";
+
+/// Where the demo puts its own binary under the name that a person types.
+const BIN: &str = "/run/podnet/bin";
+
+/// A scene that stands until it is dropped.
+#[derive(Debug)]
+pub struct Built {
+    /// The machines with their namespaces.
+    pub machines: Vec<Machine>,
+    /// A directory with `podnet` in it, for PATH.
+    pub bin: PathBuf,
+    _holders: Vec<Holder>,
+}
+
+/// Builds the machines. The caller is pid 1 of private namespaces; its own network becomes that of [`NODE_A`].
+pub fn build(machines: &[Machine]) -> Result<Built> {
+    let failed = |what: &str| {
+        let message = format!("the demo's {what}");
+        move |e: io::Error| Error::new(ErrorId::Isolation, message).because(e)
+    };
+    nix::unistd::sethostname(NODE_A).map_err(|e| failed("host name could not be set")(e.into()))?;
+    let (holders, netns) = namespaces(machines).map_err(failed("namespaces could not be made"))?;
+    wiring::apply(&scene::plan(machines, Path::new("/proc/sys/net/ipv6").exists()), &netns)?;
+    greet(machines, &netns);
+    fs::create_dir_all(BIN)
+        .and_then(|()| symlink("/proc/1/exe", Path::new(BIN).join("podnet")))
+        .map_err(failed("binary could not be named"))?;
+    let id = |m: &Machine| netns.get(&NetnsRef::Named(m.name.to_owned())).map(NetnsFile::id);
+    let machines = machines.iter().map(|m| Machine { netns: id(m), ..*m }).collect();
+    Ok(Built { machines, bin: BIN.into(), _holders: holders })
+}
+
+/// A process for each machine but the own node, and a name for every one.
+fn namespaces(machines: &[Machine]) -> io::Result<(Vec<Holder>, BTreeMap<NetnsRef, NetnsFile>)> {
+    fs::create_dir_all(NAMES)?;
+    let mut holders = Vec::new();
+    for machine in machines.iter().filter(|m| m.name != NODE_A) {
+        holders.push((machine.name, Holder::start(machine.name)?));
+    }
+    let mut netns = BTreeMap::new();
+    for (name, holder) in &mut holders {
+        let file = NetnsFile::from_fd(holder.netns()?.into())?;
+        bind(&holder.path(), name)?;
+        netns.insert(NetnsRef::Named((*name).to_owned()), file);
+    }
+    bind("/proc/self/ns/net", NODE_A)?;
+    netns.insert(NetnsRef::Named(NODE_A.to_owned()), NetnsFile::own()?);
+    Ok((holders.into_iter().map(|(_, holder)| holder).collect(), netns))
+}
+
+fn bind(netns: &str, name: &str) -> io::Result<()> {
+    let path = Path::new(NAMES).join(name);
+    File::create(&path)?;
+    Ok(mount(Some(netns), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+}
+
+/// Lets the pods talk, as pods do: neighbour tables and forwarding databases get the entries that they have on a node
+/// in use. Nobody listens on the discard port, so each answer is a refusal that shows that the way holds.
+fn greet(machines: &[Machine], netns: &BTreeMap<NetnsRef, NetnsFile>) {
+    let addr = |m: &Machine| m.link.map(|link| link.addr.addr());
+    let outside = machines.iter().filter_map(|m| m.link?.peer_addr).map(|net| net.addr()).next();
+    let pods: Vec<&Machine> = machines.iter().filter(|m| m.role == Role::Pod).collect();
+    for (i, pod) in pods.iter().enumerate() {
+        let others = pods.iter().filter(|_| i == 0).filter_map(|m| addr(m));
+        let to: Vec<IpAddr> = outside.into_iter().chain(others).filter(|to| addr(pod) != Some(*to)).collect();
+        if let Some(file) = netns.get(&NetnsRef::Named(pod.name.to_owned())) {
+            // A packet that gets lost leaves an entry out, no more.
+            let _ = file.inside(|| to.iter().try_for_each(|to| datagram(*to)));
+        }
+    }
+}
+
+fn datagram(to: IpAddr) -> io::Result<()> {
+    const DISCARD: u16 = 9;
+    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
+    socket.set_read_timeout(Some(Duration::from_millis(200)))?;
+    socket.connect((to, DISCARD))?;
+    socket.send(&[0])?;
+    match socket.recv(&mut [0]) {
+        Err(e) if e.kind() != io::ErrorKind::ConnectionRefused => Err(e),
+        _ => Ok(()),
+    }
+}

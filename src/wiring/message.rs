@@ -1,0 +1,73 @@
+//! The netlink messages of the steps; pure. Sending them is left to `apply`.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use ipnet::IpNet;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use rtnetlink::RouteMessageBuilder;
+
+use crate::model::{IfIndex, NewLink};
+
+/// RTM_NEWLINK for a bridge.
+pub fn bridge(link: &NewLink) -> LinkMessage {
+    let mut message = bare(link);
+    message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+    message
+}
+
+/// RTM_NEWLINK for a veth pair. The peer's own message says its namespace, so it comes into being there: no end is
+/// ever seen in the wrong namespace, under a temporary name or with a drawn address.
+pub fn veth(link: &NewLink, master: Option<IfIndex>, peer: &NewLink, peer_netns: BorrowedFd<'_>) -> LinkMessage {
+    let mut far = one_queue(bare(peer));
+    far.attributes.push(LinkAttribute::NetNsFd(peer_netns.as_raw_fd()));
+    let mut message = one_queue(bare(link));
+    message.attributes.extend(master.map(|IfIndex(index)| LinkAttribute::Controller(index)));
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
+    ]));
+    message
+}
+
+/// RTM_NEWLINK that takes a link into use.
+pub fn up(index: IfIndex) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index.0;
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+/// RTM_NEWROUTE into the main table; none where destination and gateway are of different families.
+pub fn route(dst: IpNet, gateway: Option<IpAddr>, oif: Option<IfIndex>) -> Option<RouteMessage> {
+    let mut builder = RouteMessageBuilder::<IpAddr>::new()
+        // What `ip route add` says.
+        .protocol(RouteProtocol::Boot)
+        .destination_prefix(dst.network(), dst.prefix_len())
+        .ok()?;
+    builder = match gateway {
+        Some(gateway) if gateway.is_ipv4() == dst.addr().is_ipv4() => builder.gateway(gateway).ok()?,
+        Some(_) => return None,
+        None => builder.scope(RouteScope::Link),
+    };
+    if let Some(IfIndex(index)) = oif {
+        builder = builder.output_interface(index);
+    }
+    Some(builder.build())
+}
+
+fn bare(link: &NewLink) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(link.ifname.clone()));
+    message.attributes.extend(link.address.map(|a| LinkAttribute::Address(a.bytes().to_vec())));
+    message.attributes.extend(link.mtu.map(LinkAttribute::Mtu));
+    message
+}
+
+/// A veth has by default a queue for each processor, and a node has many veths.
+fn one_queue(mut message: LinkMessage) -> LinkMessage {
+    message.attributes.extend([LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)]);
+    message
+}
