@@ -7,9 +7,11 @@
 //! | --- | --- |
 //! | [`model`] | the nouns: plain data, shared by all |
 //! | [`error`] | what podnet says when it cannot do the work |
+//! | [`kernel`] | the only reader of the machine |
 
 pub mod cli;
 pub mod commands;
 pub mod error;
+pub mod kernel;
 pub mod model;
 pub mod render;
