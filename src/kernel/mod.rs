@@ -8,6 +8,7 @@ pub mod link;
 pub mod neigh;
 pub mod netns;
 pub mod nsid;
+pub mod procnet;
 pub mod route;
 pub mod rule;
 pub mod socket;
