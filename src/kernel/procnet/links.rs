@@ -191,6 +191,7 @@ fn link(name: &[u8], ifindex: IfIndex) -> Link {
         port_kind: None,
         port: None,
         conf: DevConf::default(),
+        driver: None,
         addrs: Vec::new(),
     }
 }

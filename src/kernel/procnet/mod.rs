@@ -22,7 +22,7 @@ use crate::model::{Gap, Link, Pid, Route};
 pub use sharing::{netns_mark, shares_netns};
 
 /// What would show the rest.
-const NEEDS: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE (run podnet as root)";
+const NEEDS: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
 
 /// The namespace of a process as far as /proc/PID/net shows it.
 #[derive(Debug)]
