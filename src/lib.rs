@@ -5,11 +5,16 @@
 //!
 //! | room | what it owns |
 //! | --- | --- |
-//! | [`model`] | the nouns: plain data, shared by all |
+//! | [`cli`] | flags and help text |
+//! | [`commands`] | one short file a subcommand: facts, decision, text |
+//! | [`model`] | the nouns: plain data, the only vocabulary that the others share |
+//! | [`kernel`] | the only reader of the machine |
+//! | [`target`] | from what the user typed to a namespace |
+//! | [`trace`] | the packet walk over a topology: pure decisions |
 //! | [`wiring`] | the only writer of the machine: carries plans out |
 //! | [`demo`] | the private node that `podnet demo` and the tests build |
+//! | [`render`] | path text, tables, JSON, style: strings only |
 //! | [`error`] | what podnet says when it cannot do the work |
-//! | [`kernel`] | the facts, read from the running machine |
 
 pub mod cli;
 pub mod commands;
@@ -18,4 +23,6 @@ pub mod error;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod target;
+pub mod trace;
 pub mod wiring;
