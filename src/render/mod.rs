@@ -1,6 +1,7 @@
 //! From an answer to a string: path text, tables, JSON, errors. Pure; `main` prints what is made here.
 
 mod error;
+pub mod path;
 mod style;
 
 pub use error::{ErrorDocument, error};
