@@ -115,3 +115,13 @@ impl std::error::Error for Error {
         self.source.as_deref().map(|e| e as _)
     }
 }
+
+impl From<clap::Error> for Error {
+    fn from(usage: clap::Error) -> Self {
+        let text = usage.render().to_string();
+        let mut parts = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+        let message = parts.next().unwrap_or_default();
+        let hint = parts.collect::<Vec<_>>().join("; ");
+        Error::new(ErrorId::Usage, message.strip_prefix("error: ").unwrap_or(&message)).hint(hint)
+    }
+}

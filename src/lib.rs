@@ -5,9 +5,15 @@
 //!
 //! | room | what it owns |
 //! | --- | --- |
-//! | [`model`] | the nouns: plain data, shared by all |
+//! | [`cli`] | flags and help text |
+//! | [`commands`] | one short file a subcommand: facts, decision, text |
+//! | [`model`] | the nouns: plain data, the only vocabulary that the others share |
+//! | [`kernel`] | the only reader of the machine |
+//! | [`target`] | from what the user typed to a namespace |
+//! | [`trace`] | the packet walk over a topology: pure decisions |
 //! | [`wiring`] | the only writer of the machine: carries plans out |
 //! | [`demo`] | the private node that `podnet demo` and the tests build |
+//! | [`render`] | path text, tables, JSON, style: strings only |
 //! | [`error`] | what podnet says when it cannot do the work |
 
 pub mod cli;
@@ -17,4 +23,6 @@ pub mod error;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod target;
+pub mod trace;
 pub mod wiring;

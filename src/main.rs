@@ -6,21 +6,26 @@ use std::process::ExitCode;
 use clap::Parser;
 use podnet::cli::Cli;
 use podnet::commands;
+use podnet::error::Error;
 use podnet::render;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.output.json;
-    let exit = match commands::run(cli) {
-        Ok(outcome) => {
-            // A closed pipe is the reader's choice, not a failure.
-            let _ = std::io::stdout().lock().write_all(outcome.text.as_bytes());
-            outcome.exit
+    let (error, json) = match Cli::try_parse() {
+        Ok(cli) => {
+            let json = cli.output.json;
+            match commands::run(cli) {
+                Ok(outcome) => {
+                    // A closed pipe is the reader's choice, not a failure.
+                    let _ = std::io::stdout().lock().write_all(outcome.text.as_bytes());
+                    return ExitCode::from(outcome.exit);
+                }
+                Err(error) => (error, json),
+            }
         }
-        Err(error) => {
-            let _ = std::io::stderr().lock().write_all(render::error(&error, json).as_bytes());
-            error.exit() as u8
-        }
+        // A script that asked for JSON gets its mistakes as JSON, too.
+        Err(usage) if usage.use_stderr() && std::env::args_os().any(|a| a == "--json") => (Error::from(usage), true),
+        Err(usage) => usage.exit(),
     };
-    ExitCode::from(exit)
+    let _ = std::io::stderr().lock().write_all(render::error(&error, json).as_bytes());
+    ExitCode::from(error.exit() as u8)
 }

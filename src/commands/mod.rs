@@ -2,9 +2,15 @@
 
 mod demo;
 mod schema;
+mod trace;
 
-use crate::cli::{Cli, Command};
+pub use schema::schemas;
+
+use std::io::IsTerminal;
+
+use crate::cli::{Cli, ColorWhen, Command, Output};
 use crate::error::{Exit, Result};
+use crate::render::Style;
 
 /// What a command has to say and the exit code that goes with it.
 #[derive(Debug)]
@@ -24,9 +30,25 @@ impl Outcome {
 
 /// Runs the command that was asked for.
 pub fn run(cli: Cli) -> Result<Outcome> {
+    let style = style(&cli.output);
+    let json = cli.output.json;
     match cli.command {
-        Command::Trace(_) | Command::List(_) => todo!(),
-        Command::Demo(args) => demo::run(&args, &cli.output, crate::render::Style::PLAIN),
+        Command::Trace(args) => trace::run(&args, style, json),
+        Command::List(_) => todo!(),
+        Command::Demo(args) => demo::run(&args, &cli.output, style),
         Command::Schema(args) => schema::run(&args),
     }
+}
+
+/// What stdout can show, and what the user wants of that.
+fn style(output: &Output) -> Style {
+    let terminal = std::io::stdout().is_terminal();
+    let color = match output.color {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        // An empty NO_COLOR means nothing, says its specification.
+        ColorWhen::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()),
+    };
+    let width = terminal.then(terminal_size::terminal_size).flatten().map(|(width, _)| width.0 as usize);
+    Style { color, ascii: output.ascii, width }
 }

@@ -57,6 +57,21 @@ pub fn get(socket: &mut Socket, index: IfIndex, place: Where) -> Result<Option<L
     }
 }
 
+/// One link by its name; none: it is not there.
+pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>, Refused> {
+    const IFNAMSIZ: usize = 16;
+    if name.is_empty() || name.len() >= IFNAMSIZ {
+        return Ok(None);
+    }
+    let mut message = LinkMessage::default();
+    message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    match socket.get(RouteNetlinkMessage::GetLink(message), decode) {
+        Ok(link) => Ok(Some(link)),
+        Err(refused) if refused.errno == Errno::ENODEV => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
 /// All links of a namespace.
 pub fn dump(socket: &mut Socket, place: Where) -> Result<Dump<Link>, Refused> {
     socket.dump(request(None, place), |payload| decode(payload).map(Some))
@@ -91,21 +106,10 @@ pub fn decode(payload: &[u8]) -> Result<Link, DecodeError> {
     let loopback = u16::from_ne_bytes([header[2], header[3]]) == ARPHRD_LOOPBACK;
     let mut link = Link {
         ifindex: IfIndex(u32::from_ne_bytes([header[4], header[5], header[6], header[7]])),
-        ifname: String::new(),
         kind: if loopback { "loopback" } else { "device" }.to_owned(),
-        address: None,
-        mtu: None,
         up: u32::from_ne_bytes([header[8], header[9], header[10], header[11]]) & IFF_UP != 0,
         operstate: "UNKNOWN".to_owned(),
-        carrier: None,
-        master: None,
-        link: None,
-        link_netnsid: None,
-        data: None,
-        port_kind: None,
-        port: None,
-        conf: DevConf::default(),
-        addrs: Vec::new(),
+        ..Link::default()
     };
     for attribute in NlasIterator::new(attributes) {
         decode_attribute(&mut link, attribute?);

@@ -1,0 +1,233 @@
+//! The running kernel as a topology: each question is asked when it comes up, of a socket in the namespace that it is
+//! about, so that a trace costs the length of its path and not the size of the node.
+
+use std::net::IpAddr;
+
+use netlink_packet_route::AddressFamily;
+use nix::errno::Errno;
+
+use super::link::{self, Where};
+use super::procnet::ProcNet;
+use super::route::{self, Side};
+use super::socket::{Dump, Refused};
+use super::spaces::{Access, Spaces};
+use super::{addr, fdb, neigh, sysfs};
+use crate::model::{
+    FdbEntry, Flow, Gap, IfIndex, KindData, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Ports, Route, RouteAnswer,
+    RouteType, Seen, TableId, Topology,
+};
+
+/// What a look-up, an entry or a table of a namespace needs that podnet could not enter.
+const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
+
+/// The running kernel.
+#[derive(Debug)]
+pub struct Live {
+    /// The namespaces that have been reached so far.
+    pub spaces: Spaces,
+    gaps: Vec<Gap>,
+}
+
+impl Live {
+    /// A topology over these namespaces.
+    pub fn new(spaces: Spaces) -> Self {
+        Live { spaces, gaps: Vec::new() }
+    }
+
+    fn refusal(&self, what: &str, netns: NetnsId, refused: &Refused) -> Gap {
+        let gap = Gap::new(what, self.spaces.netns(netns).name, refused.to_string());
+        match refused.errno {
+            Errno::EACCES | Errno::EPERM => gap.needs("CAP_NET_ADMIN over that namespace: run podnet as root"),
+            _ => gap,
+        }
+    }
+
+    /// A question that only a socket inside can answer.
+    fn closed(&self, what: &str, netns: NetnsId) -> Gap {
+        let netns = self.spaces.netns(netns);
+        match netns.id {
+            NetnsId::Unopened { .. } if netns.pid.is_none() => {
+                Gap::new(what, netns.name, "no process and no mount leads into that namespace")
+            }
+            _ => Gap::new(what, netns.name, "that namespace may not be entered").needs(ENTER),
+        }
+    }
+
+    /// What /proc shows of a namespace that may not be entered.
+    fn outside(&self, netns: NetnsId) -> Option<&ProcNet> {
+        match self.spaces.access(netns) {
+            Some(Access::Outside(facts)) => facts.proc.as_ref(),
+            _ => None,
+        }
+    }
+
+    fn complete<T>(&mut self, what: &str, netns: NetnsId, dump: Result<Dump<T>, Refused>) -> Seen<Vec<T>> {
+        let dump = dump.map_err(|refused| self.refusal(what, netns, &refused))?;
+        if let Some(flaw) = dump.flaw() {
+            self.gaps.push(Gap::new(what, self.spaces.netns(netns).name, flaw));
+        }
+        Ok(dump.items)
+    }
+
+    fn route(&mut self, netns: NetnsId, flow: &Flow, side: Side) -> Seen<RouteAnswer> {
+        let Some((socket, Where::Here)) = self.spaces.socket(netns) else {
+            return Err(self.closed("routing decision", netns));
+        };
+        match route::lookup(socket, flow, side) {
+            Ok(route) => Ok(RouteAnswer::Route(route)),
+            // The kernel's answer, whatever it is, but for those that say the question was wrong: only these have words.
+            Err(refused)
+                if refused.words.is_some()
+                    || matches!(refused.errno, Errno::EPROTO | Errno::ENODEV | Errno::EOPNOTSUPP) =>
+            {
+                Err(self.refusal("routing decision", netns, &refused))
+            }
+            Err(refused) => Ok(RouteAnswer::Refused(format!("{:?}", refused.errno))),
+        }
+    }
+}
+
+impl Topology for Live {
+    fn netns(&self, id: NetnsId) -> Netns {
+        self.spaces.netns(id)
+    }
+
+    fn links(&mut self, netns: NetnsId) -> Seen<Vec<Link>> {
+        if let Some(Access::Outside(facts)) = self.spaces.access(netns) {
+            return Ok(facts.links.clone());
+        }
+        let Some((socket, place)) = self.spaces.socket(netns) else { return Err(self.closed("links", netns)) };
+        let links = link::dump(socket, place);
+        let addrs = addr::dump(socket, None, place);
+        let mut links = self.complete("links", netns, links)?;
+        match self.complete("addresses", netns, addrs) {
+            Ok(addrs) => {
+                for link in &mut links {
+                    let own = addrs.iter().filter(|(index, _)| *index == link.ifindex);
+                    link.addrs = own.map(|(_, addr)| *addr).collect();
+                }
+            }
+            Err(gap) => self.gaps.push(gap),
+        }
+        links.sort_by_key(|l| l.ifindex);
+        Ok(links)
+    }
+
+    fn link(&mut self, id: LinkId) -> Seen<Option<Link>> {
+        if let Some(Access::Outside(facts)) = self.spaces.access(id.netns) {
+            return Ok(facts.links.iter().find(|l| l.ifindex == id.ifindex).cloned());
+        }
+        let Some((socket, place)) = self.spaces.socket(id.netns) else { return Err(self.closed("link", id.netns)) };
+        let found = link::get(socket, id.ifindex, place);
+        let addrs = addr::dump(socket, Some(id.ifindex), place);
+        let mut found = found.map_err(|refused| self.refusal("link", id.netns, &refused))?;
+        if let Some(link) = &mut found {
+            if link.kind == "device" && id.netns == self.spaces.own() {
+                link.driver = sysfs::driver(link);
+            }
+            match addrs {
+                Ok(dump) => link.addrs = dump.items.into_iter().map(|(_, addr)| addr).collect(),
+                // The link may have gone in between; its addresses went with it.
+                Err(refused) if refused.errno == Errno::ENODEV => {}
+                Err(refused) => {
+                    let gap = self.refusal("addresses", id.netns, &refused);
+                    self.gaps.push(gap);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn far_end(&mut self, id: LinkId, link: &Link) -> Seen<Option<LinkId>> {
+        let Some(ifindex) = link.link else { return Ok(None) };
+        if let Some(Access::Outside(_)) = self.spaces.access(id.netns) {
+            return Ok(Some(LinkId { netns: self.spaces.own(), ifindex }));
+        }
+        let netns = match link.link_netnsid {
+            None => id.netns,
+            Some(nsid) => match self.spaces.by_nsid(id.netns, nsid) {
+                Ok(netns) => netns,
+                Err(refused) => return Err(self.refusal("namespace of the other end", id.netns, &refused)),
+            },
+        };
+        Ok(Some(LinkId { netns, ifindex }))
+    }
+
+    fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports> {
+        if limit == usize::MAX {
+            let Some((socket, Where::Here)) = self.spaces.socket(bridge.netns) else {
+                return Err(self.closed("bridge ports", bridge.netns));
+            };
+            let dump = link::dump_ports(socket);
+            let mut links = self.complete("bridge ports", bridge.netns, dump)?;
+            links.retain(|l| l.master == Some(bridge.ifindex) && l.ifindex != bridge.ifindex);
+            return Ok(Ports { links, more: false });
+        }
+        // The rest of a dump that is not wanted stays unread, so this needs a socket of its own.
+        let Some(socket) = self.spaces.spare_socket(bridge.netns) else {
+            return Err(self.closed("bridge ports", bridge.netns));
+        };
+        let dump = link::some_ports(socket, bridge.ifindex, limit);
+        let links = self.complete("bridge ports", bridge.netns, dump)?;
+        Ok(Ports { more: links.len() >= limit, links })
+    }
+
+    fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>> {
+        let mut routes = if let Some(proc) = self.outside(netns) {
+            proc.routes()
+        } else {
+            let Some((socket, Where::Here)) = self.spaces.socket(netns) else {
+                return Err(self.closed("routes", netns));
+            };
+            let dump = route::dump(socket, AddressFamily::Unspec);
+            self.complete("routes", netns, dump)?
+        };
+        routes.retain(|r| r.table != TableId::LOCAL && r.kind != RouteType::Multicast);
+        Ok(routes)
+    }
+
+    fn route_out(&mut self, netns: NetnsId, flow: &Flow, oif: Option<IfIndex>) -> Seen<RouteAnswer> {
+        match self.outside(netns) {
+            Some(proc) => proc.route_out(flow, oif),
+            None => self.route(netns, flow, Side::Output(oif)),
+        }
+    }
+
+    fn route_in(&mut self, at: LinkId, flow: &Flow) -> Seen<RouteAnswer> {
+        match self.outside(at.netns) {
+            Some(proc) => proc.route_in(flow),
+            None => self.route(at.netns, flow, Side::Input(at.ifindex)),
+        }
+    }
+
+    fn neigh(&mut self, at: LinkId, ip: IpAddr) -> Seen<Option<Neigh>> {
+        if let Some(proc) = self.outside(at.netns) {
+            return proc.neigh(at.ifindex, ip);
+        }
+        let Some((socket, Where::Here)) = self.spaces.socket(at.netns) else {
+            return Err(self.closed("neighbours", at.netns));
+        };
+        neigh::get(socket, at.ifindex, ip).map_err(|refused| self.refusal("neighbours", at.netns, &refused))
+    }
+
+    fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>> {
+        let Some((socket, Where::Here)) = self.spaces.socket(bridge.netns) else {
+            return Err(self.closed("forwarding database", bridge.netns));
+        };
+        let entry = fdb::get(socket, bridge.ifindex, mac, None).and_then(|entry| match entry {
+            Some(entry) => Ok(Some(entry)),
+            // With VLAN filtering the entry belongs to a VLAN; untagged ports are in 1 unless somebody changed that.
+            None => match link::get(socket, bridge.ifindex, Where::Here)?.and_then(|b| b.data) {
+                Some(KindData::Bridge { vlan_filtering: true, .. }) => fdb::get(socket, bridge.ifindex, mac, Some(1)),
+                _ => Ok(None),
+            },
+        });
+        entry.map_err(|refused| self.refusal("forwarding database", bridge.netns, &refused))
+    }
+
+    fn take_gaps(&mut self) -> Vec<Gap> {
+        let mut gaps = std::mem::take(&mut self.gaps);
+        gaps.extend(self.spaces.take_gaps());
+        gaps
+    }
+}

@@ -3,15 +3,20 @@
 
 pub mod addr;
 pub mod fdb;
+pub mod holders;
 pub mod link;
-
+mod live;
 pub mod neigh;
 pub mod netns;
 pub mod nsid;
+pub mod procnet;
 pub mod route;
 pub mod rule;
 pub mod socket;
+pub mod spaces;
 pub mod sysfs;
+
+pub use live::Live;
 
 /// Bytes that the kernel calls a name, as text: UTF-8 stays as it is, every other byte is written `\xNN`.
 ///

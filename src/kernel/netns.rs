@@ -1,10 +1,10 @@
 //! Opening namespaces: the nsfs file, its identity, and a socket inside. No thread of podnet ever changes its
 //! namespace and goes on: a short-lived one enters, makes the socket, and ends.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -18,6 +18,12 @@ use crate::model::NetnsId;
 
 /// File system magic of nsfs (`NSFS_MAGIC`).
 const NSFS: FsType = FsType(0x6e73_6673);
+
+/// The namespace of pid 1, which is called `host`; none: it may not be looked at.
+pub fn host() -> Option<NetnsId> {
+    let stat = fs::metadata("/proc/1/ns/net").ok()?;
+    Some(NetnsId::Inode { dev: stat.dev(), ino: stat.ino() })
+}
 
 /// An open namespace file. It keeps the namespace alive: drop it early.
 #[derive(Debug)]

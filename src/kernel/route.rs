@@ -23,9 +23,11 @@ pub enum Side {
 
 /// What the kernel would do with a packet: the entry that matched, with the next hop and source that it picks.
 pub fn lookup(socket: &mut Socket, flow: &Flow, side: Side) -> Result<Route, Refused> {
-    let picked = socket.get(request(flow, side, RouteFlags::LookupTable), decode)?;
+    // IPv4 says "main" for every table unless asked; IPv6 always tells, and refuses to be asked.
+    let table = if flow.dst.is_ipv4() { RouteFlags::LookupTable } else { RouteFlags::empty() };
+    let picked = socket.get(request(flow, side, table), decode)?;
     // The answer above tells the choice and not the entry it rests on; kernels before 4.13 know only the choice.
-    let Ok(entry) = socket.get(request(flow, side, RouteFlags::LookupTable | RouteFlags::FibMatch), decode) else {
+    let Ok(entry) = socket.get(request(flow, side, table | RouteFlags::FibMatch), decode) else {
         return Ok(picked);
     };
     Ok(Route {

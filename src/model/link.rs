@@ -125,7 +125,7 @@ pub struct DevConf {
 }
 
 /// One link of a namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
     /// Index within the namespace.
     pub ifindex: IfIndex,
@@ -156,6 +156,8 @@ pub struct Link {
     pub port_kind: Option<String>,
     /// State as a bridge port.
     pub port: Option<BridgePort>,
+    /// Driver of a physical or virtio device (`/sys/class/net/<ifname>/device/driver`), where sysfs shows it.
+    pub driver: Option<String>,
     /// Sysctls of the link.
     pub conf: DevConf,
     /// Addresses, where they were asked for.

@@ -96,6 +96,9 @@ pub struct Hop {
     pub operstate: String,
     /// Its addresses.
     pub addrs: Vec<LinkAddr>,
+    /// Driver of a physical or virtio device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// How the packet came here.
     pub step: Step,
     /// The bridge that it is a port of.

@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod error;
+pub mod path;
 mod style;
 
 pub use error::{ErrorDocument, error};

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use owo_colors::OwoColorize;
 
+use crate::model::{Action, Level};
+
 /// How the text may look on the device it is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
@@ -19,10 +21,60 @@ impl Style {
     /// No colour, Unicode, no limit: what a file gets.
     pub const PLAIN: Style = Style { color: false, ascii: false, width: None };
 
+    pub(super) fn glyphs(self) -> &'static Glyphs {
+        if self.ascii { &ASCII } else { &UNICODE }
+    }
+
     pub(super) fn bold(self, text: &str) -> String {
         if self.color { text.bold().to_string() } else { text.to_owned() }
     }
+
+    pub(super) fn dim(self, text: &str) -> String {
+        if self.color { text.dimmed().to_string() } else { text.to_owned() }
+    }
+
+    pub(super) fn underline(self, text: &str) -> String {
+        if self.color { text.bold().underline().to_string() } else { text.to_owned() }
+    }
+
+    pub(super) fn cyan(self, text: &str) -> String {
+        if self.color { text.cyan().to_string() } else { text.to_owned() }
+    }
+
+    pub(super) fn verdict(self, action: Action, text: &str) -> String {
+        match action {
+            _ if !self.color => text.to_owned(),
+            Action::Delivered | Action::LeavesNode => text.green().bold().to_string(),
+            Action::Dropped => text.red().bold().to_string(),
+            Action::Unknown => text.yellow().bold().to_string(),
+        }
+    }
+
+    pub(super) fn level(self, level: Level, text: &str) -> String {
+        match level {
+            _ if !self.color => text.to_owned(),
+            Level::Info => text.cyan().to_string(),
+            Level::Warning => text.yellow().to_string(),
+            Level::Critical | Level::Fatal => text.red().to_string(),
+        }
+    }
 }
+
+/// Characters that a path is drawn with.
+pub(super) struct Glyphs {
+    pub device: &'static str,
+    pub line: &'static str,
+    pub finding: &'static str,
+    pub leaves: &'static str,
+    pub delivered: &'static str,
+    pub dropped: &'static str,
+    pub unknown: &'static str,
+}
+
+const UNICODE: Glyphs =
+    Glyphs { device: "●", line: "│", finding: "!", leaves: "▼", delivered: "✔", dropped: "✖", unknown: "?" };
+const ASCII: Glyphs =
+    Glyphs { device: "*", line: "|", finding: "!", leaves: "v", delivered: "=", dropped: "x", unknown: "?" };
 
 /// Makes a string that a container could have chosen harmless to a terminal: control characters, those that turn the
 /// writing direction and those that show as nothing are written as `\xNN` or `\u{NNNN}`.

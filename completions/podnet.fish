@@ -1,0 +1,85 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_podnet_global_optspecs
+    string join \n json color= ascii h/help V/version
+end
+
+function __fish_podnet_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_podnet_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_podnet_using_subcommand
+    set -l cmd (__fish_podnet_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c podnet -n "__fish_podnet_needs_command" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_needs_command" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_needs_command" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_needs_command" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address, instead of to wherever each interface leads' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -s 4 -l ipv4 -d 'Follow IPv4 only'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -s 6 -l ipv6 -d 'Follow IPv6 only'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l bridge -d 'Only namespaces with a link on this bridge, or the bridge itself' -r
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l name -d 'Only namespaces whose name matches; * and ? stand for any text and any character' -r
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l holder -d 'Only namespaces that something of this kind holds' -r -f -a "process\t'A process'
+thread\t'A thread whose namespace is not its process\'s (with --deep)'
+mount\t'A bind mount'
+fd\t'An open file (with --deep)'
+socket\t'A socket (with --deep)'
+none\t'Nothing that podnet found'"
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l deep -d 'Also look at threads, open files and sockets: slower, needs root to see those of others'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l wide -d 'All columns, as wide as they are'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand list" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -l shell -d 'Open a shell in the node'
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand demo" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand schema" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand schema" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand schema" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand schema" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,98 @@
+//! Bind mounts of namespaces in podnet's own mount namespace, and the names under the netns directories, of which
+//! some are links to a namespace and some lead to none.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::mountinfo::{NsMount, Tables};
+use super::process::MountNamespaces;
+use super::{Census, NETNS_DIRS, foreign, ns, text};
+use crate::model::{Gap, HolderType, NetnsId, Pid};
+
+/// Goes over the mounts of all mount namespaces.
+pub(super) fn survey(census: &mut Census, namespaces: &MountNamespaces, gaps: &mut Vec<Gap>) {
+    let mut tables = Tables::new();
+    let own = own_mounts(census, namespaces.own(), &mut tables, gaps);
+    names(census, &own, gaps);
+    foreign::survey(census, &namespaces.foreign(), &own, &mut tables, gaps);
+}
+
+/// The mounts that podnet sees itself; those are returned that their path leads to.
+fn own_mounts(census: &mut Census, seen_by: Pid, tables: &mut Tables, gaps: &mut Vec<Gap>) -> HashSet<NsMount> {
+    // Podnet's table and not that of `seen_by`, whose root may be another.
+    let me = Pid(std::process::id());
+    let (open, astray): (Vec<_>, Vec<_>) = tables.read(me, gaps).into_iter().partition(|m| leads_there(census, m));
+    for mount in &open {
+        hold(census, mount.inode, seen_by, mount.point.clone());
+    }
+    if !astray.is_empty() {
+        let still: HashSet<NsMount> = tables.read(me, gaps).into_iter().collect();
+        for mount in astray.iter().filter(|m| still.contains(m)) {
+            hold_covered(census, mount.inode, seen_by);
+        }
+    }
+    open.into_iter().collect()
+}
+
+fn leads_there(census: &Census, mount: &NsMount) -> bool {
+    ns::path_leads_to(&mount.point, NetnsId::Inode { dev: census.dev, ino: mount.inode })
+}
+
+/// The path leads through the root of a process in another mount namespace.
+pub(super) fn is_foreign(path: &str) -> bool {
+    let after_pid = path.strip_prefix("/proc/").map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    after_pid.is_some_and(|rest| rest.starts_with("/root/"))
+}
+
+/// A mount that its path leads to.
+pub(super) fn hold(census: &mut Census, inode: u64, pid: Pid, path: PathBuf) {
+    let shown = text(path.as_os_str().as_bytes());
+    if path.to_str().is_none() {
+        census.at(inode).odd_paths.push(path);
+    }
+    census.hold(inode, HolderType::Mount, pid, None, Some(shown));
+}
+
+/// A mount that is there, while its path leads somewhere else: something was mounted over it.
+pub(super) fn hold_covered(census: &mut Census, inode: u64, pid: Pid) {
+    census.hold(inode, HolderType::Mount, pid, None, None);
+}
+
+/// Looks at the entries of the netns directories that are no mounts.
+fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
+    let points: HashSet<&Path> = mounts.iter().map(|m| m.point.as_path()).collect();
+    for dir in NETNS_DIRS.map(Path::new) {
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                gaps.push(Gap::new("names of namespaces", dir.display().to_string(), error.to_string()).needs("root"));
+                continue;
+            }
+        };
+        for entry in entries.flatten().filter(|e| !points.contains(e.path().as_path())) {
+            let name = text(entry.file_name().as_bytes());
+            match ns::at_path(&entry.path()) {
+                // A link to /proc/PID/ns/net, as people make them to use `ip netns` on a container.
+                Ok(Some(id)) if id.ino().is_some_and(|inode| census.found.contains_key(&inode)) => {
+                    census.at(id.ino().unwrap_or_default()).aliases.push(entry.path());
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => gaps.push(no_namespace(&name, dir, "a plain file, not a namespace: its mount is gone")),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && entry.path().is_symlink() => {
+                    gaps.push(no_namespace(&name, dir, "a link to a namespace that is gone"));
+                }
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => gaps.push(no_namespace(&name, dir, &error.to_string())),
+            }
+        }
+    }
+}
+
+fn no_namespace(name: &str, dir: &Path, why: &str) -> Gap {
+    Gap::new(format!("name {name}"), dir.display().to_string(), why)
+}

@@ -1,0 +1,318 @@
+//! The namespaces that one run of podnet has reached: how each was opened, what it is called, and which namespace
+//! another one means by an nsid.
+
+use std::collections::HashMap;
+use std::fs;
+use std::{io, mem};
+
+use nix::errno::Errno;
+
+use super::holders::{self, Depth, Found};
+use super::link::{self, Where};
+use super::netns::{NetnsFile, host};
+use super::nsid;
+use super::procnet::{self, ProcNet};
+use super::socket::{Refused, Socket};
+use super::text;
+use crate::error::{Error, ErrorId, Result};
+use crate::model::{Gap, Link, Netns, NetnsId, Nsid, Pid};
+
+/// How the facts of a namespace are had.
+#[derive(Debug)]
+pub enum Access {
+    /// By a socket inside.
+    Inside {
+        /// The namespace, open.
+        file: NetnsFile,
+        /// The socket.
+        socket: Box<Socket>,
+    },
+    /// Links and addresses only, asked of another namespace that has a number for it.
+    ByNsid {
+        /// The namespace to ask.
+        via: NetnsId,
+        /// Its number for this one.
+        nsid: Nsid,
+    },
+    /// From outside: the world-readable files of a process inside, and the links here that lead there.
+    Outside(Box<Facts>),
+}
+
+/// What can be known of a namespace that may not be entered.
+#[derive(Debug)]
+pub struct Facts {
+    /// Its links; `link` of one is the index of its other end in podnet's own namespace.
+    pub links: Vec<Link>,
+    /// The rest; none: /proc hides the process.
+    pub proc: Option<ProcNet>,
+}
+
+impl Facts {
+    /// Notes that a link of podnet's own namespace is the other end of one of these.
+    fn connect(&mut self, here: Link) {
+        let Some(ifindex) = here.link else { return };
+        if !self.links.iter().any(|l| l.ifindex == ifindex) {
+            // Its index is all that is known of it.
+            let unnamed = Link { ifindex, ifname: format!("if{}", ifindex), ..Link::default() };
+            self.links.push(Link { up: true, operstate: "UNKNOWN".to_owned(), ..unnamed });
+        }
+        for link in self.links.iter_mut().filter(|l| l.ifindex == ifindex) {
+            link.kind.clone_from(&here.kind);
+            link.link = Some(here.ifindex);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Space {
+    netns: Netns,
+    access: Access,
+}
+
+/// All namespaces reached so far.
+#[derive(Debug)]
+pub struct Spaces {
+    own: NetnsId,
+    spaces: HashMap<NetnsId, Space>,
+    nsids: HashMap<(NetnsId, Nsid), NetnsId>,
+    found: Option<Vec<Found>>,
+    hidden: Vec<Pid>,
+    gaps: Vec<Gap>,
+}
+
+impl Spaces {
+    /// Starts with the namespace that podnet itself is in.
+    pub fn new() -> Result<Spaces> {
+        let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
+        let file = NetnsFile::own().map_err(kernel)?;
+        let socket = Box::new(Socket::open().map_err(kernel)?);
+        let own = file.id();
+        let is_host = host().map_or_else(|| procnet::shares_netns(Pid(1)) == Some(true), |host| host == own);
+        let name = if is_host { "host" } else { "own" }.to_owned();
+        let netns = Netns { id: own, nsid: None, name, owner: None, pid: None };
+        let spaces = HashMap::from([(own, Space { netns, access: Access::Inside { file, socket } })]);
+        Ok(Spaces { own, spaces, nsids: HashMap::new(), found: None, hidden: Vec::new(), gaps: Vec::new() })
+    }
+
+    /// The namespace that podnet itself is in.
+    pub fn own(&self) -> NetnsId {
+        self.own
+    }
+
+    /// What is known of a namespace.
+    pub fn netns(&self, id: NetnsId) -> Netns {
+        self.spaces.get(&id).map_or_else(
+            || Netns { id, nsid: None, name: "unseen".to_owned(), owner: None, pid: None },
+            |space| space.netns.clone(),
+        )
+    }
+
+    /// How the facts of a namespace are had.
+    pub fn access(&self, id: NetnsId) -> Option<&Access> {
+        self.spaces.get(&id).map(|space| &space.access)
+    }
+
+    /// A socket that can be asked about a namespace, and how to ask.
+    pub fn socket(&mut self, id: NetnsId) -> Option<(&mut Socket, Where)> {
+        let (at, place) = match self.spaces.get(&id)?.access {
+            Access::Inside { .. } => (id, Where::Here),
+            Access::ByNsid { via, nsid } => (via, Where::Nsid(nsid)),
+            Access::Outside(_) => return None,
+        };
+        match &mut self.spaces.get_mut(&at)?.access {
+            Access::Inside { socket, .. } => Some((socket, place)),
+            _ => None,
+        }
+    }
+
+    /// One more socket in a namespace.
+    pub fn spare_socket(&self, id: NetnsId) -> Option<Socket> {
+        match self.access(id)? {
+            Access::Inside { .. } if id == self.own => Socket::open().ok(),
+            Access::Inside { file, .. } => file.socket().ok(),
+            _ => None,
+        }
+    }
+
+    /// Enters an open namespace.
+    pub fn enter(&mut self, file: NetnsFile, name: String, pid: Option<Pid>) -> io::Result<NetnsId> {
+        let id = file.id();
+        if let Some(space) = self.spaces.get_mut(&id) {
+            space.netns.pid = space.netns.pid.or(pid);
+            return Ok(id);
+        }
+        let socket = Box::new(file.socket()?);
+        let name = if Some(id) == host() { "host".to_owned() } else { name };
+        let netns = Netns { id, nsid: None, name, owner: None, pid };
+        self.spaces.insert(id, Space { netns, access: Access::Inside { file, socket } });
+        Ok(id)
+    }
+
+    /// The namespace of a process that may not be entered: what the world may read of it, and what the links here tell
+    /// of it. `id` is its identity, where that much could be had.
+    pub fn read_only(&mut self, pid: Pid, name: String, id: Option<NetnsId>) -> Result<NetnsId> {
+        if procnet::shares_netns(pid) == Some(true) {
+            return Ok(self.own);
+        }
+        let own = self.own;
+        let number = match self.socket(own).map(|(socket, _)| nsid::of_pid(socket, pid)) {
+            Some(Err(refused)) if refused.errno == Errno::ESRCH => {
+                return Err(Error::new(ErrorId::UnknownTarget, format!("there is no process {pid}")));
+            }
+            Some(Ok(number)) => number,
+            _ => None,
+        };
+        let ends = number.map(|nsid| self.ends_here(nsid)).unwrap_or_default();
+        let mut facts = match ProcNet::read(pid) {
+            Ok(proc) => Facts { links: proc.links.clone(), proc: Some(proc) },
+            // /proc is closed (hidepid): the links here still tell which of them lead there.
+            Err(_) if !ends.is_empty() => Facts { links: Vec::new(), proc: None },
+            Err(e) => {
+                let message = format!("the network namespace of process {pid} is closed to you");
+                return Err(Error::new(ErrorId::NoPermission, message).because(e).hint("run podnet as root"));
+            }
+        };
+        for end in ends {
+            facts.connect(end);
+        }
+        let id = id.unwrap_or(match number {
+            Some(nsid) => NetnsId::Unopened { from: own.ino().unwrap_or(0), nsid },
+            None => NetnsId::OfPid(pid),
+        });
+        self.nsids.extend(number.map(|nsid| ((own, nsid), id)));
+        let netns = Netns { id, nsid: number, name, owner: None, pid: Some(pid) };
+        if let Some(proc) = &mut facts.proc {
+            self.gaps.append(&mut proc.gaps);
+        } else {
+            let why = "that namespace may not be entered, and /proc hides the process";
+            self.gaps.push(
+                Gap::new("names, addresses and routes", &netns.name, why).needs("root, or /proc without hidepid"),
+            );
+        }
+        self.spaces.insert(id, Space { netns, access: Access::Outside(Box::new(facts)) });
+        Ok(id)
+    }
+
+    /// Links of podnet's own namespace whose other end is in the one that has this number.
+    fn ends_here(&mut self, nsid: Nsid) -> Vec<Link> {
+        let own = self.own;
+        let links = self.socket(own).and_then(|(socket, _)| link::dump(socket, Where::Here).ok());
+        let links = links.map(|dump| dump.items).unwrap_or_default();
+        links.into_iter().filter(|l| l.is_pair() && l.link_netnsid == Some(nsid)).collect()
+    }
+
+    /// Which namespace another one means by a number.
+    pub fn by_nsid(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<NetnsId, Refused> {
+        // What was asked through another namespace's socket was answered in that one's numbers.
+        let said_by = match self.access(said_by) {
+            Some(Access::ByNsid { via, .. }) => *via,
+            _ => said_by,
+        };
+        if let Some(known) = self.nsids.get(&(said_by, nsid)).copied()
+            && (self.spaces.contains_key(&known) || self.enter_found(known))
+        {
+            return Ok(known);
+        }
+        if let Some(known) = self.among_opened(said_by, nsid)? {
+            return Ok(known);
+        }
+        if let Some(found) = self.among_found(said_by, nsid)? {
+            return Ok(found);
+        }
+        let id = NetnsId::Unopened { from: said_by.ino().unwrap_or(0), nsid };
+        let name = format!("unseen namespace (nsid {nsid} in {})", self.netns(said_by).name);
+        let own_number = (said_by == self.own).then_some(nsid);
+        let netns = Netns { id, nsid: own_number.or(Some(nsid)), name, owner: None, pid: None };
+        self.spaces.insert(id, Space { netns, access: Access::ByNsid { via: said_by, nsid } });
+        self.nsids.insert((said_by, nsid), id);
+        Ok(id)
+    }
+
+    /// Asks for the numbers of the namespaces that are open already: mostly it is one of them.
+    fn among_opened(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<Option<NetnsId>, Refused> {
+        let Some(mut asked) = self.spaces.remove(&said_by) else { return Ok(None) };
+        let mut answer = Ok(None);
+        if let Access::Inside { socket, file } = &mut asked.access {
+            let others = self.spaces.values().filter_map(|s| match &s.access {
+                Access::Inside { file, .. } => Some(file),
+                _ => None,
+            });
+            // A namespace can have a number for itself, too.
+            for other in others.chain([&*file]) {
+                match nsid::of_file(socket, other) {
+                    Ok(Some(number)) => {
+                        self.nsids.insert((said_by, number), other.id());
+                        if number == nsid {
+                            answer = Ok(Some(other.id()));
+                            break;
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(refused) => {
+                        answer = Err(refused);
+                        break;
+                    }
+                }
+            }
+        }
+        self.spaces.insert(said_by, asked);
+        answer
+    }
+
+    /// Looks through all namespaces of the machine.
+    fn among_found(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<Option<NetnsId>, Refused> {
+        let found = mem::take(self.found());
+        let mut answer = None;
+        for candidate in found.iter().filter(|f| f.id != said_by) {
+            let Ok(file) = candidate.open() else { continue };
+            let Some((socket, _)) = self.socket(said_by) else { break };
+            // It may have vanished since it was opened; the next one may not.
+            let Ok(Some(number)) = nsid::of_file(socket, &file) else { continue };
+            self.nsids.insert((said_by, number), candidate.id);
+            if number == nsid {
+                answer = Some(candidate.id);
+                break;
+            }
+        }
+        *self.found() = found;
+        if let Some(id) = answer.filter(|id| self.enter_found(*id)) {
+            return Ok(Some(id));
+        }
+        Ok(if said_by == self.own { self.among_hidden(nsid) } else { None })
+    }
+
+    /// Processes whose namespace may not be opened still have a number here.
+    fn among_hidden(&mut self, nsid: Nsid) -> Option<NetnsId> {
+        let own = self.own;
+        for pid in self.hidden.clone() {
+            if self.socket(own).is_some_and(|(socket, _)| nsid::of_pid(socket, pid).is_ok_and(|n| n == Some(nsid))) {
+                let name = fs::read(format!("/proc/{pid}/comm")).map(|comm| text(comm.trim_ascii_end())).ok()?;
+                return self.read_only(pid, name, None).ok();
+            }
+        }
+        None
+    }
+
+    /// Enters a namespace that was found on this machine; false where it is closed or gone.
+    pub fn enter_found(&mut self, id: NetnsId) -> bool {
+        let Some(found) = self.found().iter().find(|f| f.id == id) else { return false };
+        let (file, name, pid) = (found.open(), found.name(host()), found.pid());
+        file.and_then(|file| self.enter(file, name, pid)).is_ok()
+    }
+
+    /// Every namespace that something on this machine holds; looked for once.
+    pub fn found(&mut self) -> &mut Vec<Found> {
+        if self.found.is_none() {
+            let discovery = holders::discover(Depth::Shallow);
+            self.gaps.extend(discovery.gaps);
+            self.hidden = discovery.hidden;
+            self.found = Some(discovery.namespaces);
+        }
+        self.found.get_or_insert_default()
+    }
+
+    /// Gaps that came up on the way.
+    pub fn take_gaps(&mut self) -> Vec<Gap> {
+        mem::take(&mut self.gaps)
+    }
+}

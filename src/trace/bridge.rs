@@ -1,0 +1,225 @@
+//! What a bridge does with a frame: up to its own namespace, out by a port, or nothing.
+
+use super::walk::{Frame, Next, Walk};
+use crate::model::{Action, FdbEntry, Gap, IfIndex, Level, Link, LinkId, Neigh, NeighState, Segment, Step};
+
+/// A segment shows this many of its ports; finding a holder may look at more.
+const SHOWN: usize = 8;
+
+/// Where a bridge sends a frame.
+enum Way {
+    /// Up to its own namespace.
+    Up,
+    /// Out by a port.
+    Port(IfIndex),
+    /// Nowhere: nobody on the segment is meant.
+    Nobody,
+    /// That cannot be told.
+    Unseen(String),
+}
+
+impl Walk<'_> {
+    pub(super) fn bridge(&mut self, at: LinkId, bridge: Link, port: Option<Link>, frame: Frame) -> Next {
+        if let Some(port) = &port
+            && let Some(end) = self.port_closed(port)
+        {
+            return end;
+        }
+        self.show_segment(at, port.as_ref());
+        match self.way(at, &bridge, port.as_ref(), frame) {
+            Way::Up => Next::Input(at, Box::new(bridge)),
+            Way::Port(index) => self.out_by(Walk::beside(at, index), &bridge, port.as_ref(), frame),
+            Way::Nobody => {
+                let reason = format!("nobody on {} has the address {}", bridge.ifname, frame.to);
+                self.finding(
+                    Level::Fatal,
+                    "next-hop-absent",
+                    reason.clone(),
+                    format!(
+                        "no port of {} leads to a holder of {}, and none leads out of the machine",
+                        bridge.ifname, frame.to
+                    ),
+                    None,
+                );
+                self.stop(Action::Dropped, reason)
+            }
+            Way::Unseen(why) => self.stop(Action::Unknown, why),
+        }
+    }
+
+    /// The port that the frame came in by does not let it in.
+    fn port_closed(&mut self, port: &Link) -> Option<Next> {
+        let state = port.port.as_ref().map(|p| p.state.clone()).filter(|s| s != "forwarding" && s != "unknown")?;
+        let hop = self.hops.len().saturating_sub(2);
+        self.finding_at(
+            hop,
+            Level::Fatal,
+            "port-not-forwarding",
+            format!("the bridge port {} is {state}", port.ifname),
+            format!("its state is {state}, only forwarding lets packets through"),
+            Some("spanning tree is on, or the port was disabled: see bridge -d link".to_owned()),
+        );
+        Some(self.stop(Action::Dropped, format!("the bridge port {} is {state}", port.ifname)))
+    }
+
+    /// Names the other ports: who else is on the segment.
+    fn show_segment(&mut self, at: LinkId, port: Option<&Link>) {
+        let Ok(ports) = self.topology.ports(at, SHOWN + 1) else { return };
+        let mut names: Vec<String> = ports
+            .links
+            .iter()
+            .filter(|l| port.is_none_or(|p| p.ifindex != l.ifindex))
+            .map(|l| l.ifname.clone())
+            .collect();
+        let more = ports.more || names.len() > SHOWN;
+        names.truncate(SHOWN);
+        if let Some(hop) = self.hops.last_mut() {
+            hop.segment = Some(Segment { ports: names, more });
+        }
+    }
+
+    fn way(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Way {
+        if let Some(mac) = frame.lladdr {
+            if let Some(way) = self.by_fdb(at, bridge, mac) {
+                return way;
+            }
+        } else if port.is_some() && self.answers_for(at, bridge, frame.to) == Some(true) {
+            self.resolved(frame, bridge);
+            return Way::Up;
+        } else if let Ok(Some(neigh)) = self.topology.neigh(at, frame.to)
+            && let Some(mac) = neigh.lladdr.filter(|_| neigh.state.is_valid())
+            && let Some(way) = self.by_fdb(at, bridge, mac)
+        {
+            return way;
+        }
+        self.by_holder(at, bridge, port, frame)
+    }
+
+    fn by_fdb(&mut self, at: LinkId, bridge: &Link, mac: crate::model::LlAddr) -> Option<Way> {
+        if bridge.address == Some(mac) {
+            let entry =
+                FdbEntry { mac, ifindex: bridge.ifindex, vlan: None, state: "permanent".to_owned(), local: true };
+            self.note_fdb(entry);
+            return Some(Way::Up);
+        }
+        let entry = match self.topology.fdb(at, mac) {
+            Ok(entry) => entry?,
+            Err(gap) => {
+                self.gap(gap);
+                return None;
+            }
+        };
+        let way = if entry.local { Way::Up } else { Way::Port(entry.ifindex) };
+        self.note_fdb(entry);
+        Some(way)
+    }
+
+    fn note_fdb(&mut self, entry: FdbEntry) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.fdb = Some(entry);
+        }
+    }
+
+    /// Nothing is learned about the address: the frame, or the question for its address, goes out by every port, and
+    /// the one behind which the holder is takes it.
+    fn by_holder(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Way {
+        let ports = match self.topology.ports(at, usize::MAX) {
+            Ok(ports) => ports.links,
+            Err(gap) => {
+                let why = format!("the ports of {} could not be seen: {}", bridge.ifname, gap.why);
+                self.gap(gap);
+                return Way::Unseen(why);
+            }
+        };
+        let (mut exits, mut hidden) = (Vec::new(), None);
+        for candidate in ports.iter().filter(|c| port.is_none_or(|p| p.ifindex != c.ifindex)) {
+            let id = Walk::beside(at, candidate.ifindex);
+            // The list of ports says neither kind nor namespace of the other end.
+            let Ok(Some(link)) = self.topology.link(id) else { continue };
+            if !link.is_pair() {
+                exits.push(link);
+                continue;
+            }
+            let far = self.topology.far_end(id, &link);
+            let peer = match far {
+                Ok(Some(far)) => self.topology.link(far),
+                Ok(None) => continue,
+                Err(gap) => Err(gap),
+            };
+            match peer {
+                Ok(Some(peer)) if peer.holds(frame.to) => {
+                    self.resolved(frame, &peer);
+                    return Way::Port(candidate.ifindex);
+                }
+                // A pair that leads to another bridge may lead anywhere.
+                Ok(Some(peer)) if peer.master.is_some() => exits.push(link),
+                Ok(_) => {}
+                Err(gap) => hidden = Some(gap),
+            }
+        }
+        match (exits.as_slice(), hidden) {
+            ([exit], None) => Way::Port(exit.ifindex),
+            ([], None) => Way::Nobody,
+            (_, Some(gap)) => {
+                let why = format!("who has {} on {} could not be seen: {}", frame.to, bridge.ifname, gap.why);
+                self.gap(gap);
+                Way::Unseen(why)
+            }
+            (several, None) => {
+                let names: Vec<&str> = several.iter().map(|l| l.ifname.as_str()).collect();
+                self.gap(Gap::new(
+                    format!("the port of {} behind which {} is", bridge.ifname, frame.to),
+                    self.here(),
+                    "no neighbour and no forwarding entry says so yet",
+                ));
+                Way::Unseen(format!("{} floods it to {}", bridge.ifname, names.join(", ")))
+            }
+        }
+    }
+
+    /// Notes at the hop that sent the frame whose address it would learn.
+    fn resolved(&mut self, frame: Frame, holder: &Link) {
+        let sender = self.hops.iter_mut().rev().find(|h| h.route.is_some());
+        if let Some(hop) = sender
+            && hop.neigh.is_none()
+        {
+            hop.neigh = Some(Neigh { dst: frame.to, lladdr: holder.address, state: NeighState::None });
+        }
+    }
+
+    fn out_by(&mut self, id: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Next {
+        let link = match self.look(id) {
+            Ok(link) => link,
+            Err(end) => return end,
+        };
+        self.push(id, &link, Step::Fdb);
+        self.name_master(bridge);
+        let (from, to) = (port.and_then(|p| p.port.as_ref()), link.port.as_ref());
+        if port.is_some_and(|p| p.ifindex == link.ifindex) && !from.is_some_and(|p| p.hairpin) {
+            let reason = format!("{} is behind the port it came from, and hairpin is off there", frame.to);
+            let fix = Some(format!("bridge link set dev {} hairpin on", link.ifname));
+            self.finding(
+                Level::Fatal,
+                "hairpin-off",
+                reason.clone(),
+                format!("hairpin is off on {}", link.ifname),
+                fix,
+            );
+            return self.stop(Action::Dropped, reason);
+        }
+        if from.is_some_and(|p| p.isolated) && to.is_some_and(|p| p.isolated) {
+            let reason = format!("both ports of {} are isolated from each other", bridge.ifname);
+            let fix = Some(format!("bridge link set dev {} isolated off", link.ifname));
+            self.finding(Level::Fatal, "port-isolated", reason.clone(), "isolated is on at both ports", fix);
+            return self.stop(Action::Dropped, reason);
+        }
+        // A port without carrier is disabled, too; sending by it tells why it has none.
+        let dead = !link.up || matches!(link.operstate.as_str(), "DOWN" | "LOWERLAYERDOWN");
+        if let Some(state) = to.map(|p| p.state.clone()).filter(|s| !dead && s != "forwarding" && s != "unknown") {
+            let reason = format!("the bridge port {} is {state}", link.ifname);
+            self.finding(Level::Fatal, "port-not-forwarding", reason.clone(), format!("its state is {state}"), None);
+            return self.stop(Action::Dropped, reason);
+        }
+        Next::Transmit(id, Box::new(link), frame)
+    }
+}

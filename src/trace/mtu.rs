@@ -1,0 +1,38 @@
+//! Packets that fit the first device and not a later one.
+
+use super::walk::Walk;
+use crate::model::{Level, Step};
+
+impl Walk<'_> {
+    /// Compares each device with the least one before it: a router can say that a packet is too big, a bridge or the
+    /// other end of a pair drops it without a word.
+    pub(super) fn check_mtu(&mut self) {
+        let mut least: Option<(u32, String)> = None;
+        for index in 0..self.hops.len() {
+            let hop = &self.hops[index];
+            let route_mtu = hop.route.as_ref().and_then(|r| r.mtu).filter(|m| *m > 0);
+            let Some(mtu) = [hop.mtu, route_mtu].into_iter().flatten().min() else { continue };
+            let (name, step) = (hop.ifname.clone(), hop.step);
+            if let Some((before, from)) = &least {
+                let (before, from) = (*before, from.clone());
+                if mtu >= before {
+                    continue;
+                }
+                let message = format!("packets of {from} over {mtu} bytes do not fit {name}");
+                let evidence = format!("mtu {before} on {from}, {mtu} on {name}");
+                let fix = Some(format!("set the mtu of {from} to {mtu}"));
+                match step {
+                    Step::Route => {
+                        let hint = ": they need ICMP errors to get back to the sender";
+                        self.finding_at(index, Level::Warning, "mtu-shrinks", message + hint, evidence, fix);
+                    }
+                    _ => {
+                        let hint = " and are dropped without a word";
+                        self.finding_at(index, Level::Critical, "mtu-blackhole", message + hint, evidence, fix);
+                    }
+                }
+            }
+            least = Some((mtu, name));
+        }
+    }
+}

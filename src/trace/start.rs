@@ -1,0 +1,139 @@
+//! Which packets are worth following when nobody named a destination: for each interface and address family the widest
+//! route that leads out by it.
+
+use std::net::IpAddr;
+
+use super::{Ask, Traced};
+use crate::model::{Flow, IfIndex, Link, NetnsId, Route, RouteAnswer, RouteType, Topology};
+
+/// Addresses of documentation networks, which nobody routes on purpose: they stand for "any address" at a default route.
+const ANYWHERE: [&str; 6] =
+    ["198.51.100.1", "203.0.113.1", "192.0.2.1", "2001:db8::1", "3fff::1", "2001:db8:ffff:ffff::1"];
+
+/// A path to be followed.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// The packets of a flow.
+    Flow {
+        /// What the path is called.
+        to: String,
+        /// The packets.
+        flow: Flow,
+        /// Link that they must be bound to, or the routing table would send them elsewhere.
+        bound_to: Option<IfIndex>,
+    },
+    /// Only the wiring of a link: there is no route out by it, or routes cannot be seen.
+    Wiring {
+        /// What the path is called.
+        to: String,
+        /// The link, boxed as it is much the larger case.
+        link: Box<Link>,
+        /// Routes were seen, and none leads out.
+        no_route: bool,
+    },
+    /// The namespace has no link that could lead anywhere.
+    Nowhere,
+}
+
+pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, traced: &mut Traced) -> Vec<Start> {
+    if let Some(dst) = ask.to {
+        return vec![Start::Flow { to: dst.to_string(), flow: Flow { src: None, dst }, bound_to: None }];
+    }
+    let links = match topology.links(from) {
+        Ok(links) => links.into_iter().filter(|l| !l.is_loopback()).collect::<Vec<_>>(),
+        Err(gap) => {
+            traced.add_gap(gap);
+            return anywhere(ask).take(1).map(|dst| default_to(dst, None)).collect();
+        }
+    };
+    let routes = topology.routes(from).map_err(|gap| traced.add_gap(gap)).ok();
+    let mut starts = Vec::new();
+    for link in &links {
+        for ipv6 in [false, true] {
+            if if ipv6 { ask.no_ipv6 } else { ask.no_ipv4 } {
+                continue;
+            }
+            let widest = routes.as_deref().unwrap_or_default().iter().filter(|r| leads_out(r, link, ipv6));
+            if let Some(route) = widest.min_by_key(|r| (r.dst.prefix_len(), r.metric)) {
+                starts.extend(follow(topology, from, link, route, ask));
+            }
+        }
+    }
+    if starts.is_empty() {
+        starts = wiring(links, routes.as_deref());
+    }
+    starts
+}
+
+fn leads_out(route: &Route, link: &Link, ipv6: bool) -> bool {
+    let by_link = route.oif == Some(link.ifindex) || route.nexthops.iter().any(|n| n.oif == link.ifindex);
+    let via_router = route.gateway.is_some() || route.nexthops.iter().any(|n| n.gateway.is_some());
+    by_link
+        && route.kind == RouteType::Unicast
+        && route.dst.addr().is_ipv6() == ipv6
+        && (route.dst.prefix_len() == 0 || via_router)
+}
+
+/// The packets that a route sends out by a link: those that any process may send, or, where another route is
+/// preferred, those from the link's own address, or else those of a process that is bound to the link.
+fn follow(topology: &mut dyn Topology, from: NetnsId, link: &Link, route: &Route, ask: &Ask) -> Option<Start> {
+    let ipv6 = route.dst.addr().is_ipv6();
+    let goals: Vec<IpAddr> = match route.dst.prefix_len() {
+        0 => anywhere(ask).filter(|ip| ip.is_ipv6() == ipv6).collect(),
+        _ => route.dst.hosts().next().into_iter().collect(),
+    };
+    let own = link.addrs.iter().find(|a| a.local.is_ipv6() == ipv6 && !a.link_scope).map(|a| a.local);
+    let mut senders = vec![(None, None)];
+    senders.extend(own.map(|src| (Some(src), None)));
+    senders.push((None, Some(link.ifindex)));
+    for (src, bound_to) in senders {
+        for dst in &goals {
+            let flow = Flow { src, dst: *dst };
+            match topology.route_out(from, &flow, bound_to) {
+                Ok(RouteAnswer::Route(answer))
+                    if answer.oif == Some(link.ifindex) && answer.dst.prefix_len() == route.dst.prefix_len() =>
+                {
+                    return Some(Start::Flow { to: route.dst_text(), flow, bound_to });
+                }
+                _ => {}
+            }
+        }
+    }
+    // The route is there and the kernel will not use it: follow what it does instead.
+    goals.first().map(|dst| Start::Flow {
+        to: route.dst_text(),
+        flow: Flow { src: None, dst: *dst },
+        bound_to: Some(link.ifindex),
+    })
+}
+
+fn wiring(links: Vec<Link>, routes: Option<&[Route]>) -> Vec<Start> {
+    let no_route = routes.is_some();
+    let mut starts: Vec<Start> = links
+        .into_iter()
+        .map(|link| {
+            let on_link = routes
+                .unwrap_or_default()
+                .iter()
+                .find(|r| r.oif == Some(link.ifindex) && r.kind == RouteType::Unicast && !r.dst.addr().is_multicast());
+            let to = on_link.map_or_else(|| "default".to_owned(), Route::dst_text);
+            Start::Wiring { to, link: Box::new(link), no_route }
+        })
+        .collect();
+    if starts.is_empty() {
+        starts.push(Start::Nowhere);
+    }
+    starts
+}
+
+fn anywhere(ask: &Ask) -> impl Iterator<Item = IpAddr> {
+    let (no_ipv4, no_ipv6) = (ask.no_ipv4, ask.no_ipv6);
+    ANYWHERE
+        .iter()
+        .filter_map(|text| text.parse::<IpAddr>().ok())
+        .filter(move |ip| if ip.is_ipv6() { !no_ipv6 } else { !no_ipv4 })
+}
+
+fn default_to(dst: IpAddr, bound_to: Option<IfIndex>) -> Start {
+    Start::Flow { to: "default".to_owned(), flow: Flow { src: None, dst }, bound_to }
+}

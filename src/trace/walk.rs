@@ -1,0 +1,267 @@
+//! The loop that carries a packet from decision to decision, and the record it leaves: hops, findings, gaps.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use super::start::Start;
+use crate::model::{
+    Action, Finding, Flow, Gap, Hop, IfIndex, Level, Link, LinkId, LlAddr, NetnsId, Path, Seen, Step, Topology, Verdict,
+};
+
+/// A way longer than this is a way in circles: IP itself gives a packet 64 routers.
+const MOST_STEPS: usize = 256;
+
+/// Whom a packet is handed to on a link.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame {
+    /// Next router, or the destination itself.
+    pub to: IpAddr,
+    /// Its link-layer address, where the sender knows it.
+    pub lladdr: Option<LlAddr>,
+}
+
+/// What happens to the packet next.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is sent by a link.
+    Transmit(LinkId, Box<Link>, Frame),
+    /// It arrives by a link, coming from another one.
+    Arrive(LinkId, Box<Link>, Frame, Step),
+    /// It is inside a bridge, having come in by a port, or from the bridge's own namespace.
+    Bridge(LinkId, Box<Link>, Option<Box<Link>>, Frame),
+    /// The namespace decides what to do with it, as it came in by this link.
+    Input(LinkId, Box<Link>),
+    /// It is at its end.
+    End(Verdict),
+}
+
+/// A walk under way.
+pub(super) struct Walk<'a> {
+    pub topology: &'a mut dyn Topology,
+    pub flow: Flow,
+    pub hops: Vec<Hop>,
+    findings: Vec<Finding>,
+    gaps: Vec<Gap>,
+    path: usize,
+    arrived: HashSet<LinkId>,
+}
+
+/// Follows one start to its end.
+pub(super) fn walk(
+    topology: &mut dyn Topology,
+    from: NetnsId,
+    start: Start,
+    path: usize,
+) -> (Path, Vec<Finding>, Vec<Gap>) {
+    let any = IpAddr::from([0, 0, 0, 0]);
+    let mut walk = Walk {
+        topology,
+        flow: Flow { src: None, dst: any },
+        hops: Vec::new(),
+        findings: Vec::new(),
+        gaps: Vec::new(),
+        path,
+        arrived: HashSet::new(),
+    };
+    let (to, verdict, dst, bound_to) = match start {
+        Start::Flow { to, flow, bound_to } => {
+            walk.flow = flow;
+            let first = walk.output(from, bound_to);
+            (to, walk.run(first), Some(flow.dst), bound_to)
+        }
+        Start::Wiring { to, link, no_route } => (to, walk.wiring(from, *link, no_route), None, None),
+        Start::Nowhere => {
+            let verdict = walk.end(Action::Dropped, "the namespace has no link but the loopback device");
+            ("default".to_owned(), verdict, None, None)
+        }
+    };
+    walk.check_mtu();
+    let bound_to = bound_to.and_then(|_| walk.hops.first()).map(|h| h.ifname.clone());
+    let path = Path { to, dst, src: walk.flow.src, bound_to, verdict, hops: walk.hops };
+    (path, walk.findings, walk.gaps)
+}
+
+impl Walk<'_> {
+    fn run(&mut self, first: Next) -> Verdict {
+        let mut next = first;
+        for _ in 0..MOST_STEPS {
+            next = match next {
+                Next::Transmit(at, link, frame) => self.transmit(at, *link, frame),
+                Next::Arrive(at, link, frame, step) => self.arrive(at, *link, frame, step),
+                Next::Bridge(at, bridge, port, frame) => self.bridge(at, *bridge, port.map(|p| *p), frame),
+                Next::Input(at, link) => self.input(at, *link),
+                Next::End(verdict) => return verdict,
+            };
+        }
+        self.end(Action::Unknown, format!("given up after {MOST_STEPS} steps"))
+    }
+
+    /// The wiring of a link alone: to the other end and what that is plugged into.
+    fn wiring(&mut self, from: NetnsId, link: Link, no_route: bool) -> Verdict {
+        let at = LinkId { netns: from, ifindex: link.ifindex };
+        let name = link.ifname.clone();
+        self.push(at, &link, Step::Route);
+        if !link.up {
+            self.down(&link);
+        }
+        if let Ok(Some(far)) = self.topology.far_end(at, &link)
+            && let Ok(Some(peer)) = self.topology.link(far)
+        {
+            let step = if link.is_pair() { Step::Peer } else { Step::Lower };
+            self.push(far, &peer, step);
+            if let Some(index) = peer.master {
+                let above = LinkId { netns: far.netns, ifindex: index };
+                if let Ok(Some(master)) = self.topology.link(above) {
+                    self.name_master(&master);
+                    self.push(above, &master, Step::Master);
+                }
+            }
+        }
+        if !no_route {
+            return self.end(Action::Unknown, "the routes of this namespace cannot be seen");
+        }
+        let mut verdict = self
+            .end(Action::Dropped, format!("no route leads out by {name}: other networks are unreachable from here"));
+        verdict.hop = Some(0);
+        verdict
+    }
+
+    /// The packet comes by a link; `step` says from where. Refuses to go round in circles.
+    fn arrive(&mut self, at: LinkId, link: Link, frame: Frame, step: Step) -> Next {
+        self.push(at, &link, step);
+        if !self.arrived.insert(at) {
+            let evidence = format!("{} was crossed before in the same direction", link.ifname);
+            self.finding(Level::Fatal, "loop", "the packet goes round in circles", evidence, None);
+            return self.stop(Action::Dropped, "it goes round in circles until its time to live is over");
+        }
+        if !link.up {
+            return self.down(&link);
+        }
+        self.take_in(at, link, frame)
+    }
+
+    /// A link that must be there for the packet to go on.
+    pub(super) fn look(&mut self, at: LinkId) -> Result<Link, Next> {
+        match self.topology.link(at) {
+            Ok(Some(link)) => Ok(link),
+            Ok(None) => Err(self.gone(at)),
+            Err(gap) => Err(self.unseen(gap)),
+        }
+    }
+
+    /// A link that other links named is not there any more.
+    pub(super) fn gone(&mut self, at: LinkId) -> Next {
+        let name = self.topology.netns(at.netns).name;
+        self.gap(Gap::new(format!("link {}", at.ifindex), name, "it was gone when podnet looked"));
+        self.stop(Action::Unknown, "a link of the path vanished while podnet looked")
+    }
+
+    pub(super) fn push(&mut self, at: LinkId, link: &Link, step: Step) {
+        let netns = self.topology.netns(at.netns);
+        self.hops.push(Hop {
+            netns: at.netns,
+            nsid: if at.netns.ino().is_none() { netns.nsid } else { None },
+            netns_name: netns.name,
+            ifname: link.ifname.clone(),
+            ifindex: link.ifindex,
+            kind: link.kind.clone(),
+            address: link.address.filter(|a| !a.is_zero()),
+            mtu: link.mtu,
+            operstate: link.operstate.clone(),
+            addrs: link.addrs.clone(),
+            driver: link.driver.clone(),
+            step,
+            master: None,
+            link_index: link.link,
+            port: link.port.clone(),
+            route: None,
+            neigh: None,
+            fdb: None,
+            segment: None,
+        });
+    }
+
+    /// Notes the name of the last hop's master, once that is known.
+    pub(super) fn name_master(&mut self, master: &Link) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.master = Some(master.ifname.clone());
+        }
+    }
+
+    /// A judgement on the last hop.
+    pub(super) fn finding(
+        &mut self,
+        level: Level,
+        id: &str,
+        message: impl Into<String>,
+        evidence: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        let hop = self.hops.len().saturating_sub(1);
+        self.finding_at(hop, level, id, message, evidence, fix);
+    }
+
+    /// A judgement on a hop.
+    pub(super) fn finding_at(
+        &mut self,
+        hop: usize,
+        level: Level,
+        id: &str,
+        message: impl Into<String>,
+        evidence: impl Into<String>,
+        fix: Option<String>,
+    ) {
+        let (message, evidence) = (message.into(), evidence.into());
+        self.findings.push(Finding { level, id: id.to_owned(), path: self.path, hop, message, evidence, fix });
+    }
+
+    pub(super) fn gap(&mut self, gap: Gap) {
+        self.gaps.push(gap);
+    }
+
+    /// A fact that the walk can do without: what could not be seen is recorded, and absent.
+    pub(super) fn seen<T>(&mut self, fact: Seen<Option<T>>) -> Option<T> {
+        fact.unwrap_or_else(|gap| {
+            self.gap(gap);
+            None
+        })
+    }
+
+    /// A fact that the walk cannot do without was not to be had.
+    pub(super) fn unseen(&mut self, gap: Gap) -> Next {
+        let reason = format!("not seen in {}: {}: {}", gap.at, gap.what, gap.why);
+        self.gap(gap);
+        self.stop(Action::Unknown, reason)
+    }
+
+    /// The link is not up.
+    pub(super) fn down(&mut self, link: &Link) -> Next {
+        let name = self.hops.last().map(|h| h.netns_name.clone()).unwrap_or_default();
+        self.finding(
+            Level::Fatal,
+            "link-down",
+            format!("{} is down", link.ifname),
+            format!("{} in {name} is not administratively up", link.ifname),
+            Some(format!("ip link set {} up (in {name})", link.ifname)),
+        );
+        self.stop(Action::Dropped, format!("{} is down", link.ifname))
+    }
+
+    pub(super) fn end(&self, action: Action, reason: impl Into<String>) -> Verdict {
+        Verdict { action, reason: reason.into(), hop: self.hops.len().checked_sub(1) }
+    }
+
+    pub(super) fn stop(&self, action: Action, reason: impl Into<String>) -> Next {
+        Next::End(self.end(action, reason))
+    }
+
+    /// The name of the namespace of the last hop.
+    pub(super) fn here(&self) -> String {
+        self.hops.last().map(|h| h.netns_name.clone()).unwrap_or_default()
+    }
+
+    /// The link of the same namespace with this index.
+    pub(super) fn beside(at: LinkId, ifindex: IfIndex) -> LinkId {
+        LinkId { netns: at.netns, ifindex }
+    }
+}
