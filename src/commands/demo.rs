@@ -89,3 +89,30 @@ fn command(built: &Built, program: &OsStr, args: &[OsString], if_stopped: IfStop
     let exit = wait::reap(&child, if_stopped).map_err(failed)?;
     Ok(Outcome { text: String::new(), exit })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TREE: &str = "  \
+  internet                 eth0 203.0.113.1/30    every other address
+  └─ router                wan  203.0.113.2/30    lan  10.30.180.254/24
+     ├─ node-a             eth0 10.30.180.56/24   cni0 172.22.0.1/24
+     │  ├─ signin-test-a   eth0 172.22.0.253/24   port veth12acb4c1
+     │  ├─ signin-test-b   eth0 172.22.0.252/24   port veth0c9a5076
+     │  └─ db-0            eth0 172.22.0.251/24   port veth7d31e0a2
+     └─ node-b             eth0 10.30.180.55/24   cni0 172.22.1.1/24
+        └─ web-b           eth0 172.22.1.7/24     port veth5b8f2c64
+";
+
+    #[test]
+    fn the_scene_is_a_tree_and_each_command_stands_above_what_it_said() {
+        let said = [("podnet trace x".to_owned(), "delivered\n".to_owned())];
+        let unicode = render::demo::text(&REFERENCE, &said, Style::PLAIN);
+        assert!(unicode.contains(TREE) && unicode.contains("\n\n$ podnet trace x\n\ndelivered\n\n"), "{unicode}");
+        let style = Style { ascii: true, ..Style::PLAIN };
+        let text = render::demo::text(&REFERENCE, &said, style);
+        assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 80), "{text}");
+        assert!(render::demo::shell_note(&REFERENCE, style).lines().all(|line| line.len() <= 80));
+    }
+}

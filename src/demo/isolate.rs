@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::errno::Errno;
@@ -11,7 +13,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::unistd::{getegid, geteuid, getpid};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getpid};
 
 use super::forbidden::{Forbidden, Sort};
 use super::wait::{self, Keyboard};
@@ -65,12 +67,16 @@ fn unshare_user() -> Result<Option<Forbidden>> {
         Err(errno) if uid.is_root() => return Ok(Some(Forbidden::here(Sort::User, errno))),
         Err(errno) => return Err(Forbidden::here(Sort::User, errno).error()),
     }
-    // Without the first line an ordinary user may not write the last.
-    let maps = [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))];
-    maps.iter().try_for_each(|(file, text)| {
+    id_maps(uid, gid).iter().try_for_each(|(file, text)| {
         fs::write(format!("/proc/self/{file}"), text).map_err(|e| Forbidden::here(Sort::User, errno_of(&e)).error())
     })?;
     Ok(None)
+}
+
+/// What is written below /proc/self to make the caller root inside. Without the first an ordinary user may not write the
+/// last.
+fn id_maps(uid: Uid, gid: Gid) -> [(&'static str, String); 3] {
+    [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))]
 }
 
 fn unshare_one(sort: Sort) -> Result<()> {
@@ -120,9 +126,32 @@ fn mounts() -> Result<()> {
     over("/sys", "sysfs", quiet, None)
         .or_else(|_| over("/sys", "tmpfs", quiet | MsFlags::MS_RDONLY, None))
         .map_err(|e| failed("/sys", e))?;
-    over("/run", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755")).map_err(|e| failed("/run", e))
+    let links = symlinks("/run");
+    over("/run", "tmpfs", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755")).map_err(|e| failed("/run", e))?;
+    for (at, to) in links {
+        let _ = symlink(to, at);
+    }
+    Ok(())
+}
+
+/// The symbolic links of a directory: some systems (NixOS, Guix) keep the way to their programs in /run.
+fn symlinks(directory: &str) -> Vec<(PathBuf, PathBuf)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.path(), fs::read_link(entry.path()).ok()?))).collect()
 }
 
 fn errno_of(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caller_becomes_root_and_nobody_else_is_there() {
+        let maps = id_maps(Uid::from_raw(1000), Gid::from_raw(100));
+        let text: Vec<String> = maps.iter().map(|(file, text)| format!("{file}: {text}")).collect();
+        assert_eq!(text, ["setgroups: deny", "uid_map: 0 1000 1", "gid_map: 0 100 1"]);
+    }
 }

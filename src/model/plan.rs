@@ -153,6 +153,10 @@ impl fmt::Display for Change {
                     NetnsRef::Named(name) => f.write_str(name),
                 }
             }
+            // What has a broadcast address gets it.
+            Change::AddAddr { ifname, addr: addr @ IpNet::V4(net) } if net.prefix_len() < 31 => {
+                write!(f, "addr add {addr} brd + dev {ifname}")
+            }
             Change::AddAddr { ifname, addr } => write!(f, "addr add {addr} dev {ifname}"),
             Change::SetUp { ifname } => write!(f, "link set {ifname} up"),
             Change::AddRoute { kind, dst, gateway, dev } => {
@@ -162,7 +166,7 @@ impl fmt::Display for Change {
                 }
                 match dst.prefix_len() {
                     0 => f.write_str("default")?,
-                    _ => write!(f, "{dst}")?,
+                    _ => write!(f, "{}", dst.trunc())?,
                 }
                 if let Some(gateway) = gateway {
                     write!(f, " via {gateway}")?;
@@ -170,7 +174,11 @@ impl fmt::Display for Change {
                 if let Some(dev) = dev {
                     write!(f, " dev {dev}")?;
                 }
-                Ok(())
+                // `ip` puts these elsewhere unless told.
+                match kind {
+                    RouteType::Local | RouteType::Broadcast | RouteType::Anycast => f.write_str(" table main"),
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -230,11 +238,11 @@ mod tests {
              peer name eth0 address c2:ce:72:1b:97:6e numtxqueues 1 numrxqueues 1 netns blue\n\
              ip -n blue link add a numtxqueues 1 numrxqueues 1 type veth \
              peer name b numtxqueues 1 numrxqueues 1 netns 1\n\
-             ip -n blue addr add 172.22.0.253/24 dev eth0\n\
+             ip -n blue addr add 172.22.0.253/24 brd + dev eth0\n\
              ip -n blue link set eth0 up\n\
              ip -n blue route add default via 172.22.0.1\n\
              ip -n blue route add 172.22.0.0/16 dev eth0\n\
-             ip -n blue route add local default dev lo\n"
+             ip -n blue route add local default dev lo table main\n"
         );
     }
 }

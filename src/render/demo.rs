@@ -5,7 +5,7 @@ use crate::model::Machine;
 
 /// What was built, and then each command with what it said.
 pub fn text(machines: &[Machine], traces: &[(String, String)], style: Style) -> String {
-    let mut out = "Two nodes of a cluster, in namespaces of their own; podnet runs on node-a, the host:\n\n".to_owned();
+    let mut out = "Two nodes of a cluster in private namespaces; podnet runs on node-a, the host:\n\n".to_owned();
     out.push_str(&tree(machines, style));
     for (command, said) in traces {
         out.push_str(&format!("\n{}\n\n{said}", style.bold(&format!("$ {command}"))));
