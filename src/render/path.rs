@@ -273,10 +273,10 @@ fn facts(hop: &Hop) -> Vec<String> {
         [one, two, rest @ ..] => facts.push(format!("{one} {two} (+{})", rest.len())),
     }
     facts.extend(hop.driver.as_ref().map(|d| escape(d).into_owned()));
+    facts.extend(hop.mtu.filter(|_| hop.step == Step::Route).map(|mtu| format!("mtu {mtu}")));
     if hop.step == Step::Route && hop.master.is_none() || hop.step == Step::Peer && !wide.is_empty() {
         facts.extend(hop.address.map(|a| a.to_string()));
     }
-    facts.extend(hop.mtu.filter(|_| hop.step == Step::Route).map(|mtu| format!("mtu {mtu}")));
     if !matches!(hop.operstate.as_str(), "UP" | "UNKNOWN") {
         facts.push(format!("state {}", escape(&hop.operstate)));
     }
