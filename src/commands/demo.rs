@@ -1,43 +1,91 @@
 //! `podnet demo`: goes into private namespaces, builds the scene there, and shows it or runs what was asked for.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::process::Command;
 
+use clap::Parser;
+
 use super::Outcome;
-use crate::cli::{DemoArgs, Output};
+use crate::cli::{Cli, DemoArgs, Output};
 use crate::demo::build::{Built, build};
 use crate::demo::hold;
 use crate::demo::isolate::{self, Side};
-use crate::demo::scene::REFERENCE;
-use crate::demo::wait::{self, Keyboard};
+use crate::demo::scene::{REFERENCE, TRACES};
+use crate::demo::wait::{self, IfStopped, Keyboard};
 use crate::error::{Error, ErrorId, Exit, Result};
+use crate::model::{Demo, SCHEMA};
+use crate::render::{self, Style};
 
-pub(super) fn run(args: &DemoArgs, _output: &Output) -> Result<Outcome> {
+pub(super) fn run(args: &DemoArgs, output: &Output, style: Style) -> Result<Outcome> {
     if let Some(name) = hold::name_to_hold() {
-        let failed =
-            |e| Error::new(ErrorId::Isolation, format!("the namespace of {name} could not be made")).because(e);
-        return hold::hold(&name).map(|()| Outcome::new(String::new(), Exit::Ok)).map_err(failed);
+        return keep(&name);
     }
     let interactive = args.shell || !args.command.is_empty();
     let keyboard = if interactive { Keyboard::BelongsToCommand } else { Keyboard::EndsAll };
     if let Side::Outside(exit) = isolate::reexec(keyboard)? {
+        // The inner run has said all there is to say.
         return Ok(Outcome { text: String::new(), exit });
     }
     let built = build(&REFERENCE)?;
     match &args.command[..] {
-        [] => todo!(),
-        [program, rest @ ..] => command(&built, program, rest),
+        [program, rest @ ..] => command(&built, program, rest, IfStopped::Wait),
+        [] if args.shell => shell(&built, output),
+        [] => show(&built, output, style),
     }
 }
 
-fn command(built: &Built, program: &OsString, args: &[OsString]) -> Result<Outcome> {
-    let failed =
-        |e| Error::new(ErrorId::Failed, format!("{} could not be run in the demo", program.display())).because(e);
+/// The run of a process that holds the namespace of a machine.
+fn keep(name: &str) -> Result<Outcome> {
+    match hold::hold(name) {
+        Ok(()) => Ok(Outcome::new(String::new(), Exit::Ok)),
+        Err(e) => Err(Error::new(ErrorId::Isolation, format!("the namespace of {name} could not be made")).because(e)),
+    }
+}
+
+/// The scene and the three traces, each as if it had been typed.
+fn show(built: &Built, output: &Output, style: Style) -> Result<Outcome> {
+    let failed = |what: &str| Error::new(ErrorId::Failed, format!("the demo's own {what} makes no sense"));
+    let mut said = Vec::new();
+    let mut exit = Exit::Ok as u8;
+    for words in TRACES {
+        let line = [&["podnet"], words].concat();
+        let mut cli = Cli::try_parse_from(&line).map_err(|e| failed("command line").because(e))?;
+        cli.output = output.clone();
+        let outcome = super::run(cli)?;
+        exit = if exit == 0 { outcome.exit } else { exit };
+        said.push((line.join(" "), outcome.text));
+    }
+    if !output.json {
+        return Ok(Outcome { text: render::demo::text(&built.machines, &said, style), exit });
+    }
+    let traces = said.iter().map(|(_, text)| serde_json::from_str(text)).collect::<Result<_, _>>();
+    let traces = traces.map_err(|e| failed("JSON").because(e))?;
+    let demo = Demo { schema: SCHEMA, kind: "demo", machines: built.machines.clone(), traces };
+    Ok(Outcome { text: render::json(&demo), exit })
+}
+
+fn shell(built: &Built, output: &Output) -> Result<Outcome> {
+    let style = Style { ascii: output.ascii, ..Style::PLAIN };
+    // It has to be read before the shell takes the terminal; nobody misses it where stderr is closed.
+    let _ = io::stderr().write_all(render::demo::shell_note(&built.machines, style).as_bytes());
+    let shell = env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
+    wait::lead();
+    command(built, &shell, &[], IfStopped::Resume)
+}
+
+/// Runs a program on the node, with podnet first in its PATH.
+fn command(built: &Built, program: &OsStr, args: &[OsString], if_stopped: IfStopped) -> Result<Outcome> {
+    let failed = |e| {
+        Error::new(ErrorId::Failed, format!("{} could not be run in the demo", program.display()))
+            .because(e)
+            .hint("the demo sees the files of this machine; name a program that is in PATH here")
+    };
     let path = env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into());
     let path = env::join_paths([built.bin.clone()].into_iter().chain(env::split_paths(&path))).unwrap_or(path);
     let mut command = Command::new(program);
     let child = isolate::forget(&mut command).args(args).env("PATH", path).spawn().map_err(failed)?;
-    let exit = wait::reap(&child).map_err(failed)?;
+    let exit = wait::reap(&child, if_stopped).map_err(failed)?;
     Ok(Outcome { text: String::new(), exit })
 }

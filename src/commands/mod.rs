@@ -35,7 +35,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Trace(args) => trace::run(&args, style, json),
         Command::List(_) => todo!(),
-        Command::Demo(args) => demo::run(&args, &cli.output),
+        Command::Demo(args) => demo::run(&args, &cli.output, style),
         Command::Schema(args) => schema::run(&args),
     }
 }

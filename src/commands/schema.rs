@@ -5,12 +5,17 @@ use schemars::{Schema, schema_for};
 use super::Outcome;
 use crate::cli::SchemaArgs;
 use crate::error::{Error, ErrorId, Exit, Result};
-use crate::model::{Listing, Trace};
+use crate::model::{Demo, Listing, Trace};
 use crate::render;
 
 /// The kinds of documents that podnet writes, each with its schema.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
-    vec![("trace", schema_for!(Trace)), ("list", schema_for!(Listing)), ("error", schema_for!(render::ErrorDocument))]
+    vec![
+        ("trace", schema_for!(Trace)),
+        ("list", schema_for!(Listing)),
+        ("demo", schema_for!(Demo)),
+        ("error", schema_for!(render::ErrorDocument)),
+    ]
 }
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Outcome> {

@@ -1,20 +1,25 @@
 //! Builds the scene inside the private namespaces: holders, names, links, and first packets.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::prctl::set_name;
+use nix::unistd::sethostname;
 
 use super::hold::Holder;
 use super::scene::{self, NODE_A};
 use crate::error::{Error, ErrorId, Result};
+use crate::kernel::link::{self, Where};
 use crate::kernel::netns::NetnsFile;
-use crate::model::{Machine, NetnsRef, Role};
+use crate::model::{Link, Machine, NetnsRef, Role};
 use crate::wiring;
 
 /// Where `ip netns` and podnet look for names of namespaces.
@@ -39,9 +44,12 @@ pub fn build(machines: &[Machine]) -> Result<Built> {
         let message = format!("the demo's {what}");
         move |e: io::Error| Error::new(ErrorId::Isolation, message).because(e)
     };
-    nix::unistd::sethostname(NODE_A).map_err(|e| failed("host name could not be set")(e.into()))?;
+    sethostname(NODE_A).map_err(|e| failed("host name could not be set")(e.into()))?;
+    // As the holders do; a name that does not stick is no loss.
+    let _ = CString::new(NODE_A).map(|name| set_name(&name));
     let (holders, netns) = namespaces(machines).map_err(failed("namespaces could not be made"))?;
     wiring::apply(&scene::plan(machines, Path::new("/proc/sys/net/ipv6").exists()), &netns)?;
+    await_links(&netns);
     greet(machines, &netns);
     fs::create_dir_all(BIN)
         .and_then(|()| symlink("/proc/1/exe", Path::new(BIN).join("podnet")))
@@ -73,6 +81,22 @@ fn bind(netns: &str, name: &str) -> io::Result<()> {
     let path = Path::new(NAMES).join(name);
     File::create(&path)?;
     Ok(mount(Some(netns), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+}
+
+/// Waits until the kernel has noticed every carrier: before that a bridge drops what its ports get.
+fn await_links(netns: &BTreeMap<NetnsRef, NetnsFile>) {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let works = |link: &Link| {
+        let forwards = link.port.as_ref().is_none_or(|port| port.state == "forwarding");
+        link.is_loopback() || (link.operstate == "UP" && forwards)
+    };
+    for file in netns.values() {
+        let Ok(mut socket) = file.socket() else { continue };
+        let mut ready = || link::dump(&mut socket, Where::Here).is_ok_and(|dump| dump.items.iter().all(works));
+        while !ready() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
 }
 
 /// Lets the pods talk, as pods do: neighbour tables and forwarding databases get the entries that they have on a node

@@ -97,10 +97,10 @@ impl Forbidden {
             Errno::ENOSPC if self.limit == Some(0) => {
                 format!("{limit}=0 forbids them on this machine; `sysctl -w {limit}=10000` as root allows them")
             }
-            Errno::ENOSPC => format!(
-                "{limit} ({}) is reached here or in an outer user namespace, or user namespaces are nested too deep",
-                self.limit.map_or("unknown".to_owned(), |n| n.to_string())
-            ),
+            // The number itself would mislead: a new user namespace shows its own, and an outer one's counts too.
+            Errno::ENOSPC => {
+                format!("the limit {limit} is reached, here or in an outer user namespace; `sysctl {limit}` shows it")
+            }
             Errno::EINVAL if self.sort == Sort::User => {
                 "the kernel was built without them (CONFIG_USER_NS), or the process has threads".to_owned()
             }
@@ -147,7 +147,7 @@ mod tests {
     fn the_hint_names_the_setting() {
         let cases = [
             (Forbidden { limit: Some(0), ..refused(Sort::User, Errno::ENOSPC) }, "user.max_user_namespaces=0 "),
-            (Forbidden { limit: Some(7), ..refused(Sort::Net, Errno::ENOSPC) }, "user.max_net_namespaces (7) "),
+            (Forbidden { limit: Some(7), ..refused(Sort::Net, Errno::ENOSPC) }, "the limit user.max_net_namespaces "),
             (
                 Forbidden { userns_clone: Some(0), ..refused(Sort::User, Errno::EPERM) },
                 "kernel.unprivileged_userns_clone=0 ",

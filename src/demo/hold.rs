@@ -40,6 +40,8 @@ impl Holder {
             .arg0(name)
             .arg("demo")
             .env(HOLD, name)
+            // What is typed at the terminal is not for it.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -42,8 +42,8 @@ pub fn reexec(keyboard: Keyboard) -> Result<Side> {
         settle(&waiting)?;
         return Ok(Side::Inside);
     }
-    unshare_user()?;
-    unshare_one(Sort::Pid)?;
+    let without = unshare_user()?;
+    unshare_one(Sort::Pid).map_err(|error| without.map(|refusal| refusal.error()).unwrap_or(error))?;
     let mut command = Command::new("/proc/self/exe");
     let mut args = std::env::args_os();
     command.arg0(args.next().unwrap_or_else(|| "podnet".into())).args(args);
@@ -56,20 +56,21 @@ pub fn forget(command: &mut Command) -> &mut Command {
     command.env_remove(WAITING)
 }
 
-/// A new user namespace in which the caller is root and owns all that it makes.
-fn unshare_user() -> Result<()> {
+/// A new user namespace in which the caller is root and owns all that it makes; or the refusal that root can perhaps do
+/// without.
+fn unshare_user() -> Result<Option<Forbidden>> {
     let (uid, gid) = (geteuid(), getegid());
     match unshare(CloneFlags::CLONE_NEWUSER) {
         Ok(()) => {}
-        // Root gets the other namespaces without one.
-        Err(_) if uid.is_root() => return Ok(()),
+        Err(errno) if uid.is_root() => return Ok(Some(Forbidden::here(Sort::User, errno))),
         Err(errno) => return Err(Forbidden::here(Sort::User, errno).error()),
     }
     // Without the first line an ordinary user may not write the last.
     let maps = [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))];
     maps.iter().try_for_each(|(file, text)| {
         fs::write(format!("/proc/self/{file}"), text).map_err(|e| Forbidden::here(Sort::User, errno_of(&e)).error())
-    })
+    })?;
+    Ok(None)
 }
 
 fn unshare_one(sort: Sort) -> Result<()> {

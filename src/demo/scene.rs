@@ -4,12 +4,21 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use crate::model::{Change, LlAddr, Machine, NetnsRef, NewLink, Plan, Role, SceneBridge, SceneLink, SceneRoute};
+use crate::model::{
+    Change, LlAddr, Machine, NetnsRef, NewLink, Plan, Role, RouteType, SceneBridge, SceneLink, SceneRoute,
+};
 
 /// The node that the demo's own processes are on.
 pub const NODE_A: &str = "node-a";
 
-/// The machines, each after the one that it hangs on. The first pod is the one that the traces start from.
+/// The traces that tell most: out of the node, to the neighbour pod, to the pod on the other node.
+pub const TRACES: [&[&str]; 3] = [
+    &["trace", "signin-test-a"],
+    &["trace", "signin-test-a", "--to", "172.22.0.252"],
+    &["trace", "signin-test-a", "--to", "172.22.1.7"],
+];
+
+/// The machines, each after the one that it hangs on.
 pub static REFERENCE: [Machine; 8] = [
     Machine {
         name: "internet",
@@ -132,19 +141,26 @@ pub fn plan(machines: &[Machine], ipv6: bool) -> Plan {
         let netns = NetnsRef::Named(machine.name.to_owned());
         settings(&mut plan, &netns, machine, ipv6);
         plan.step(&netns, Change::SetUp { ifname: "lo".to_owned() });
-        if let Some(link) = machine.link {
-            hang(&mut plan, &netns, &link, machines);
-        }
+        // The bridge comes first so that no pair has one index at both ends: the kernel takes such a link for one that
+        // stands alone, and is in no hurry (a second) to notice its carrier.
         if let Some(bridge) = machine.bridge {
             plan.step(&netns, Change::AddBridge(new_link(bridge.ifname, bridge.address)));
             address(&mut plan, &netns, bridge.ifname, Some(bridge.addr));
+        }
+        if let Some(link) = machine.link {
+            hang(&mut plan, &netns, &link, machines);
         }
     }
     // Only now does every gateway have its address.
     for machine in machines {
         let netns = NetnsRef::Named(machine.name.to_owned());
-        for route in machine.routes {
-            plan.step(&netns, Change::AddRoute { dst: route.dst, gateway: Some(route.gateway), dev: None });
+        let mut route = |kind, dst, gateway, dev| plan.step(&netns, Change::AddRoute { kind, dst, gateway, dev });
+        for to in machine.routes {
+            route(RouteType::Unicast, to.dst, Some(to.gateway), None);
+        }
+        if machine.role == Role::Internet {
+            // Whatever is nowhere else is here, so that every address answers.
+            route(RouteType::Local, net([0; 4], 0), None, Some("lo".to_owned()));
         }
     }
     plan
@@ -212,6 +228,15 @@ mod tests {
             assert!(machine.name.len() < 16, "{}", machine.name);
             let earlier = |name| REFERENCE[..i].iter().any(|m| m.name == name);
             assert!(machine.link.is_none_or(|link| earlier(link.peer)), "{}", machine.name);
+        }
+    }
+
+    #[test]
+    fn the_traces_are_about_machines_of_the_scene() {
+        for words in TRACES {
+            assert!(REFERENCE.iter().any(|m| m.role == Role::Pod && m.name == words[1]));
+            let addr = words.get(3).map(|addr| addr.parse::<IpAddr>().unwrap());
+            assert!(addr.is_none_or(|addr| REFERENCE.iter().any(|m| m.link.is_some_and(|l| l.addr.addr() == addr))));
         }
     }
 

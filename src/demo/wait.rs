@@ -8,10 +8,10 @@ use std::process::{Child, Command, ExitStatus};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getpgrp, setpgid, tcgetpgrp, tcsetpgrp};
 
 use crate::error::{Error, ErrorId, Result};
 
@@ -37,7 +37,8 @@ pub fn run(mut command: Command, keyboard: Keyboard) -> Result<u8> {
         let _ = child.kill();
     });
     if let Some(terminal) = terminal {
-        terminal.take_back();
+        // What ran inside cannot give it back: it has no number for this process's group.
+        terminal.take();
     }
     ended.map_err(failed)
 }
@@ -80,16 +81,38 @@ fn exit_code(status: ExitStatus) -> u8 {
     }
 }
 
+/// What becomes of a child that is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfStopped {
+    /// It stays so: the shell outside stopped the waiting process too, and goes on with both.
+    Wait,
+    /// It goes on at once: nobody outside knows that it stopped.
+    Resume,
+}
+
 /// Waits for a child of pid 1, and takes in the orphans that the kernel gives to pid 1 meanwhile.
-pub fn reap(child: &Child) -> io::Result<u8> {
+pub fn reap(child: &Child, if_stopped: IfStopped) -> io::Result<u8> {
     let wanted = Pid::from_raw(child.id() as i32);
     loop {
-        match waitpid(None, None) {
+        match waitpid(None, Some(WaitPidFlag::WUNTRACED)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == wanted => return Ok(code as u8),
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == wanted => return Ok(128 + signal as u8),
+            Ok(WaitStatus::Stopped(pid, _)) if pid == wanted && if_stopped == IfStopped::Resume => {
+                kill(pid, Signal::SIGCONT)?;
+            }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
+    }
+}
+
+/// Gives pid 1 a process group of its own and the terminal, if the waiting process has it: a shell wants to know the
+/// group that it takes the terminal from, and the one outside has no number here.
+pub fn lead() {
+    if let Some(terminal) = Terminal::ours()
+        && setpgid(Pid::from_raw(0), Pid::from_raw(0)).is_ok()
+    {
+        terminal.take();
     }
 }
 
@@ -102,8 +125,8 @@ impl Terminal {
         (tcgetpgrp(&tty) == Ok(getpgrp())).then_some(Terminal(tty))
     }
 
-    /// A shell inside takes the foreground and cannot give it back to a process group that it cannot name.
-    fn take_back(self) {
+    /// Puts this process's group in the foreground, from wherever it is now.
+    fn take(self) {
         let mut stop = SigSet::empty();
         stop.add(Signal::SIGTTOU);
         if stop.thread_block().is_ok() {

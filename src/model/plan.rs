@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::LlAddr;
+use super::{LlAddr, RouteType};
 
 /// Which namespace a step works in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +64,8 @@ pub enum Change {
     },
     /// Adds a route to the main table.
     AddRoute {
+        /// What it does (`rtm_type`).
+        kind: RouteType,
         /// Destination (`RTA_DST`).
         dst: IpNet,
         /// Router to send to (`RTA_GATEWAY`).
@@ -153,10 +155,14 @@ impl fmt::Display for Change {
             }
             Change::AddAddr { ifname, addr } => write!(f, "addr add {addr} dev {ifname}"),
             Change::SetUp { ifname } => write!(f, "link set {ifname} up"),
-            Change::AddRoute { dst, gateway, dev } => {
+            Change::AddRoute { kind, dst, gateway, dev } => {
+                f.write_str("route add ")?;
+                if *kind != RouteType::Unicast {
+                    write!(f, "{} ", kind.word())?;
+                }
                 match dst.prefix_len() {
-                    0 => f.write_str("route add default")?,
-                    _ => write!(f, "route add {dst}")?,
+                    0 => f.write_str("default")?,
+                    _ => write!(f, "{dst}")?,
                 }
                 if let Some(gateway) = gateway {
                     write!(f, " via {gateway}")?;
@@ -206,10 +212,15 @@ mod tests {
         plan.step(&pod, Change::AddVeth { link: link("a"), master: None, peer_netns: NetnsRef::Host, peer: link("b") });
         plan.step(&pod, Change::AddAddr { ifname: "eth0".into(), addr: "172.22.0.253/24".parse().unwrap() });
         plan.step(&pod, Change::SetUp { ifname: "eth0".into() });
-        let default = "0.0.0.0/0".parse().unwrap();
-        plan.step(&pod, Change::AddRoute { dst: default, gateway: "172.22.0.1".parse().ok(), dev: None });
-        let all = "172.22.0.0/16".parse().unwrap();
-        plan.step(&pod, Change::AddRoute { dst: all, gateway: None, dev: Some("eth0".into()) });
+        let route = |kind, dst: &str, gateway: Option<&str>, dev: Option<&str>| Change::AddRoute {
+            kind,
+            dst: dst.parse().unwrap(),
+            gateway: gateway.map(|g| g.parse().unwrap()),
+            dev: dev.map(str::to_owned),
+        };
+        plan.step(&pod, route(RouteType::Unicast, "0.0.0.0/0", Some("172.22.0.1"), None));
+        plan.step(&pod, route(RouteType::Unicast, "172.22.0.0/16", None, Some("eth0")));
+        plan.step(&pod, route(RouteType::Local, "0.0.0.0/0", None, Some("lo")));
         assert_eq!(
             plan.to_string(),
             "sysctl -w net.ipv4.ip_forward=1\n\
@@ -222,7 +233,8 @@ mod tests {
              ip -n blue addr add 172.22.0.253/24 dev eth0\n\
              ip -n blue link set eth0 up\n\
              ip -n blue route add default via 172.22.0.1\n\
-             ip -n blue route add 172.22.0.0/16 dev eth0\n"
+             ip -n blue route add 172.22.0.0/16 dev eth0\n\
+             ip -n blue route add local default dev lo\n"
         );
     }
 }

@@ -62,9 +62,9 @@ impl<'a> Writer<'a> {
                 let request = self.handle(at)?.link().set(message::up(self.index(at, ifname)?));
                 self.runtime.block_on(request.execute()).map_err(refused)
             }
-            Change::AddRoute { dst, gateway, dev } => {
+            Change::AddRoute { kind, dst, gateway, dev } => {
                 let dev = dev.as_deref().map(|dev| self.index(at, dev)).transpose()?;
-                let message = message::route(*dst, *gateway, dev).ok_or(Refused {
+                let message = message::route(*kind, *dst, *gateway, dev).ok_or(Refused {
                     errno: Errno::EAFNOSUPPORT,
                     words: Some("destination and gateway are of different families".to_owned()),
                 })?;

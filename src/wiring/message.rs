@@ -5,10 +5,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::IpNet;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{self, RouteMessage, RouteProtocol, RouteScope};
 use rtnetlink::RouteMessageBuilder;
 
-use crate::model::{IfIndex, NewLink};
+use crate::model::{IfIndex, NewLink, RouteType};
 
 /// RTM_NEWLINK for a bridge.
 pub fn bridge(link: &NewLink) -> LinkMessage {
@@ -41,21 +41,45 @@ pub fn up(index: IfIndex) -> LinkMessage {
 }
 
 /// RTM_NEWROUTE into the main table; none where destination and gateway are of different families.
-pub fn route(dst: IpNet, gateway: Option<IpAddr>, oif: Option<IfIndex>) -> Option<RouteMessage> {
+pub fn route(kind: RouteType, dst: IpNet, gateway: Option<IpAddr>, oif: Option<IfIndex>) -> Option<RouteMessage> {
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
         // What `ip route add` says.
         .protocol(RouteProtocol::Boot)
+        .kind(route_kind(kind))
+        .scope(scope(kind, gateway))
         .destination_prefix(dst.network(), dst.prefix_len())
         .ok()?;
-    builder = match gateway {
-        Some(gateway) if gateway.is_ipv4() == dst.addr().is_ipv4() => builder.gateway(gateway).ok()?,
-        Some(_) => return None,
-        None => builder.scope(RouteScope::Link),
-    };
+    if let Some(gateway) = gateway {
+        builder = Some(builder).filter(|_| gateway.is_ipv4() == dst.addr().is_ipv4())?.gateway(gateway).ok()?;
+    }
     if let Some(IfIndex(index)) = oif {
         builder = builder.output_interface(index);
     }
     Some(builder.build())
+}
+
+fn route_kind(kind: RouteType) -> route::RouteType {
+    match kind {
+        RouteType::Unicast => route::RouteType::Unicast,
+        RouteType::Local => route::RouteType::Local,
+        RouteType::Broadcast => route::RouteType::Broadcast,
+        RouteType::Anycast => route::RouteType::Anycast,
+        RouteType::Multicast => route::RouteType::Multicast,
+        RouteType::Blackhole => route::RouteType::BlackHole,
+        RouteType::Unreachable => route::RouteType::Unreachable,
+        RouteType::Prohibit => route::RouteType::Prohibit,
+        RouteType::Throw => route::RouteType::Throw,
+        RouteType::Other => route::RouteType::Unspec,
+    }
+}
+
+/// How far the destination is, as `ip route add` concludes from the rest.
+fn scope(kind: RouteType, gateway: Option<IpAddr>) -> RouteScope {
+    match kind {
+        RouteType::Local => RouteScope::Host,
+        RouteType::Unicast | RouteType::Broadcast | RouteType::Anycast if gateway.is_none() => RouteScope::Link,
+        _ => RouteScope::Universe,
+    }
 }
 
 fn bare(link: &NewLink) -> LinkMessage {
