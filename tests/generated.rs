@@ -1,8 +1,9 @@
-//! Files in this repository that are made from the program itself. `PODNET_REGENERATE=1 cargo test --test generated`
+//! Files in this repository, and examples in the README, that are made from the program itself. `PODNET_REGENERATE=1 cargo test --test generated`
 //! writes them; without that, whatever is stale fails.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::CommandFactory;
 use clap_complete::{Generator, Shell};
@@ -74,4 +75,51 @@ fn schema() {
     for (kind, schema) in schemas() {
         check(&Path::new("schema").join(format!("{kind}.schema.json")), podnet::render::json(&schema).as_bytes());
     }
+}
+
+/// Each `<!-- example: COMMAND -->` is followed by what the command says on the demo node.
+#[test]
+fn readme() {
+    let place = Path::new("README.md");
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).unwrap();
+    let (mut fresh, mut rest) = (String::new(), text.as_str());
+    while let Some((before, after)) = rest.split_once("<!-- example: ") {
+        let (command, after) = after.split_once(" -->\n").unwrap();
+        let Some(said) = on_the_demo_node(command) else { return };
+        fresh.push_str(&format!("{before}<!-- example: {command} -->\n```text\n$ {command}\n{said}```\n<!-- end -->"));
+        rest = after.split_once("<!-- end -->").map_or(after, |(_, rest)| rest);
+    }
+    fresh.push_str(rest);
+    check(place, fresh.as_bytes());
+}
+
+/// What a command says on the demo node, with numbers that differ from run to run made the same; none: not run.
+fn on_the_demo_node(command: &str) -> Option<String> {
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_podnet")).args(["demo", "--"]).args(command.split(' ')).output().unwrap();
+    if !run.status.success() {
+        let why = String::from_utf8_lossy(&run.stderr);
+        assert!(std::env::var_os("CI").is_none(), "podnet demo -- {command}: {why}");
+        println!("not run: the README's example {command:?}: {why}");
+        return None;
+    }
+    Some(steady(&String::from_utf8(run.stdout).unwrap()))
+}
+
+/// Inode numbers of namespaces, numbered as they come.
+fn steady(text: &str) -> String {
+    const FIRST: u64 = 4_026_532_200;
+    let (mut out, mut rest, mut seen) = (String::new(), text, Vec::new());
+    while let Some(start) = rest.find("40265") {
+        let digits = rest[start..].bytes().take_while(u8::is_ascii_digit).count();
+        let number = &rest[start..start + digits];
+        let index = seen.iter().position(|s| *s == number).unwrap_or_else(|| {
+            seen.push(number);
+            seen.len() - 1
+        });
+        out.push_str(&rest[..start]);
+        out.push_str(&(FIRST + index as u64).to_string());
+        rest = &rest[start + digits..];
+    }
+    out + rest
 }

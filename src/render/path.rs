@@ -214,7 +214,12 @@ impl Page {
             Action::Dropped => (glyphs.dropped, "DROPPED"),
             Action::Unknown => (glyphs.unknown, "unknown"),
         };
-        let text = format!("{word}: {}", escape(&path.verdict.reason));
+        let mut text = format!("{word}: {}", escape(&path.verdict.reason));
+        // A default route was followed with an address that nobody typed.
+        if let Some(dst) = path.dst.map(|dst| dst.to_string()).filter(|dst| path.to == "default" && text.contains(dst))
+        {
+            let _ = write!(text, " ({dst} stands for any address)");
+        }
         for (number, line) in wrap(&text, self.width.saturating_sub(4)).into_iter().enumerate() {
             let mark = if number == 0 { mark } else { " " };
             let line = self.style.verdict(path.verdict.action, &format!(" {mark}  {line}"));
@@ -273,10 +278,10 @@ fn facts(hop: &Hop) -> Vec<String> {
         [one, two, rest @ ..] => facts.push(format!("{one} {two} (+{})", rest.len())),
     }
     facts.extend(hop.driver.as_ref().map(|d| escape(d).into_owned()));
+    facts.extend(hop.mtu.filter(|_| hop.step == Step::Route).map(|mtu| format!("mtu {mtu}")));
     if hop.step == Step::Route && hop.master.is_none() || hop.step == Step::Peer && !wide.is_empty() {
         facts.extend(hop.address.map(|a| a.to_string()));
     }
-    facts.extend(hop.mtu.filter(|_| hop.step == Step::Route).map(|mtu| format!("mtu {mtu}")));
     if !matches!(hop.operstate.as_str(), "UP" | "UNKNOWN") {
         facts.push(format!("state {}", escape(&hop.operstate)));
     }

@@ -64,14 +64,15 @@ impl Walk<'_> {
 
     /// Names the other ports: who else is on the segment.
     fn show_segment(&mut self, at: LinkId, port: Option<&Link>) {
-        let Ok(ports) = self.topology.ports(at, SHOWN + 1) else { return };
+        // One more than is shown besides the port that the frame came by: that tells whether there are more.
+        let Ok(ports) = self.topology.ports(at, SHOWN + 2) else { return };
         let mut names: Vec<String> = ports
             .links
             .iter()
             .filter(|l| port.is_none_or(|p| p.ifindex != l.ifindex))
             .map(|l| l.ifname.clone())
             .collect();
-        let more = ports.more || names.len() > SHOWN;
+        let more = names.len() > SHOWN;
         names.truncate(SHOWN);
         if let Some(hop) = self.hops.last_mut() {
             hop.segment = Some(Segment { ports: names, more });

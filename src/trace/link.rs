@@ -38,7 +38,7 @@ impl Walk<'_> {
         if neigh.is_some_and(|n| n.state == NeighState::Failed) {
             return self.stop(Action::Dropped, format!("{} does not answer on {}", frame.to, link.ifname));
         }
-        self.stop(Action::LeavesNode, format!("leaves this machine by {} towards {}", link.ifname, frame.to))
+        self.stop(Action::LeavesNode, format!("by {} towards {}", link.ifname, frame.to))
     }
 
     fn send_over(&mut self, at: LinkId, link: &Link, frame: Frame, step: Step) -> Next {
