@@ -1,6 +1,7 @@
 //! One short file a subcommand: gather the facts, decide, render. Nothing here prints.
 
 mod demo;
+mod list;
 mod schema;
 mod trace;
 
@@ -34,7 +35,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     let json = cli.output.json;
     match cli.command {
         Command::Trace(args) => trace::run(&args, style, json),
-        Command::List(_) => todo!(),
+        Command::List(args) => list::run(&args, style, json),
         Command::Demo(args) => demo::run(&args, &cli.output, style),
         Command::Schema(args) => schema::run(&args),
     }

@@ -12,11 +12,13 @@ pub mod nsid;
 pub mod procnet;
 pub mod route;
 pub mod rule;
+mod scan;
 pub mod socket;
 pub mod spaces;
 pub mod sysfs;
 
 pub use live::Live;
+pub use scan::scan;
 
 /// Bytes that the kernel calls a name, as text: UTF-8 stays as it is, every other byte is written `\xNN`.
 ///

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -65,6 +66,13 @@ impl NetnsFile {
         self.id
     }
 
+    /// A socket inside, for a thread that reads one namespace after the other and then ends: it stays inside, which
+    /// saves the thread that [`NetnsFile::socket`] starts. Needs CAP_SYS_ADMIN over the namespace.
+    pub fn socket_of_reader(&self, _: &mut Reader) -> io::Result<Socket> {
+        setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
+        Socket::open()
+    }
+
     /// A socket inside. Needs CAP_SYS_ADMIN over the namespace.
     pub fn socket(&self) -> io::Result<Socket> {
         self.inside(Socket::open)
@@ -80,6 +88,26 @@ impl NetnsFile {
             entered.join().unwrap_or_else(|_| Err(Errno::EFAULT.into()))
         })
     }
+}
+
+/// Says that the thread that has it was made to go from namespace to namespace, and does nothing else.
+#[derive(Debug)]
+pub struct Reader {
+    // Not for other threads.
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+/// Runs `work` in new threads of which each may go from namespace to namespace, and waits for what they bring.
+pub fn readers<T: Send>(count: usize, work: impl Fn(Reader) -> T + Sync) -> Vec<io::Result<T>> {
+    std::thread::scope(|scope| {
+        let start =
+            |_| std::thread::Builder::new().spawn_scoped(scope, || work(Reader { _of_this_thread: PhantomData }));
+        let threads: Vec<_> = (0..count).map(start).collect();
+        let join = |thread: io::Result<std::thread::ScopedJoinHandle<'_, T>>| {
+            thread?.join().map_err(|_| io::Error::from(Errno::EFAULT))
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 impl AsFd for NetnsFile {

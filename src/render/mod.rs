@@ -4,6 +4,8 @@ pub mod demo;
 mod error;
 pub mod path;
 mod style;
+pub mod table;
+mod wires;
 
 pub use error::{ErrorDocument, error};
 pub use style::{Style, escape};

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::libc;
 
-use super::process::{Process, numbers};
+use super::process::{NEEDS, Process, numbers};
 use super::{Census, ns};
 use crate::kernel::netns::NetnsFile;
 use crate::model::{Gap, HolderType, Pid};
@@ -107,12 +107,13 @@ impl Deep {
     pub(super) fn report(self, gaps: &mut Vec<Gap>) {
         let why = "Permission denied";
         if self.unreadable > 0 {
-            let what = format!("open files of {} processes", self.unreadable);
-            gaps.push(Gap::new(what, "/proc", why).needs("CAP_SYS_PTRACE, or root"));
+            let whose = format!("{} processes", self.unreadable);
+            gaps.push(Gap::new("open files", whose, why).needs(NEEDS));
         }
         if self.refused > 0 {
-            let what = format!("namespaces of {} sockets", self.refused);
-            gaps.push(Gap::new(what, "/proc", why).needs("CAP_SYS_PTRACE and CAP_NET_ADMIN, or root"));
+            let whose = format!("{} sockets", self.refused);
+            let needs = "CAP_SYS_PTRACE and CAP_NET_ADMIN: run podnet as root";
+            gaps.push(Gap::new("namespaces", whose, why).needs(needs));
         }
         for pid in self.cut {
             gaps.push(Gap::new(

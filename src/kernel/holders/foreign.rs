@@ -86,7 +86,7 @@ fn covered(census: &mut Census, sightings: &[Sighting], astray: &[usize], tables
 }
 
 fn at(pid: Pid) -> String {
-    format!("mount namespace of pid {pid}")
+    format!("the mount namespace of pid {pid}")
 }
 
 /// The way to a mount point in another mount namespace. Not to be resolved: what comes of that is a path in podnet's.

@@ -67,6 +67,11 @@ impl Found {
         Found { id, holders: Vec::new(), file: None, odd_paths: Vec::new(), aliases: Vec::new() }
     }
 
+    /// A namespace that podnet cannot open, and what is known to be in it.
+    pub fn closed(id: NetnsId, holders: Vec<Holder>) -> Self {
+        Found { holders, ..Found::new(id) }
+    }
+
     /// Opens the namespace, trying what holds it in turn. What was opened is checked: since the discovery a pid may
     /// have gone to another process and a mount may have been covered.
     ///

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::ns;
+use super::process::NEEDS;
 use crate::model::{Gap, Pid};
 
 /// Bytes read of one table, and of all together: a container can mount a hundred thousand things.
@@ -40,14 +41,14 @@ impl Tables {
         self.buffer.clear();
         let read =
             File::open(format!("/proc/{pid}/mountinfo")).and_then(|f| f.take(limit).read_to_end(&mut self.buffer));
-        let at = || format!("mount namespace of pid {pid}");
+        let at = || format!("the mount namespace of pid {pid}");
         match read {
             Ok(length) if length as u64 == limit => {
                 gaps.push(Gap::new("mounts", at(), format!("too many: only the first {limit} bytes were read")));
             }
             Ok(_) => {}
             Err(error) if gone(&error) => {}
-            Err(error) => gaps.push(Gap::new("mounts", at(), error.to_string()).needs("CAP_SYS_PTRACE, or root")),
+            Err(error) => gaps.push(Gap::new("mounts", at(), error.to_string()).needs(NEEDS)),
         }
         self.left -= self.buffer.len() as u64;
         parse(&self.buffer)

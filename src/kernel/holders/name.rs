@@ -16,9 +16,10 @@ impl Found {
         }
         // Mount points elsewhere and names of processes are a container's to choose: it shall not pass for the host.
         let given = self.given_name().or_else(|| self.oldest_comm()).filter(|name| name != HOST && !name.is_empty());
-        given.unwrap_or_else(|| match self.id.ino() {
-            Some(inode) => format!("net:[{inode}]"),
-            None => "?".to_owned(),
+        given.unwrap_or_else(|| match self.id {
+            NetnsId::Inode { ino, .. } => format!("net:[{ino}]"),
+            NetnsId::Unopened { nsid, .. } => format!("nsid {nsid}"),
+            NetnsId::OfPid(pid) => format!("pid {pid}"),
         })
     }
 

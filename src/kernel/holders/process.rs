@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
@@ -14,6 +14,9 @@ use nix::sys::stat::Mode;
 
 use super::{Census, Depth, deep, ns, text};
 use crate::model::{Gap, HolderType, Pid};
+
+/// What shows the processes of others.
+pub(super) const NEEDS: &str = "CAP_SYS_PTRACE over them: run podnet as root";
 
 /// The processes that podnet may look at and the inode of the namespace that each is in, as they come in /proc.
 /// Cheaper than a discovery: no names, no mounts.
@@ -169,10 +172,7 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
     hidden.report(gaps);
     // Pid 1 is there as long as podnet is.
     if !saw_init {
-        gaps.push(
-            Gap::new("processes of other users", "/proc", "it is mounted with hidepid")
-                .needs("CAP_SYS_PTRACE, or root"),
-        );
+        gaps.push(Gap::new("processes", "other users", "/proc is mounted with hidepid").needs(NEEDS));
     }
     if let Some(deep) = deep {
         deep.report(gaps);
@@ -195,11 +195,11 @@ impl Hidden {
 
     fn report(&self, gaps: &mut Vec<Gap>) {
         let Some(error) = self.error else { return };
-        let what = match self.pids.len() {
-            1 => "ns/net of 1 process".to_owned(),
-            n => format!("ns/net of {n} processes"),
+        let whose = match self.pids.len() {
+            1 => "1 process".to_owned(),
+            n => format!("{n} processes"),
         };
-        gaps.push(Gap::new(what, "/proc", io::Error::from(error).to_string()).needs("CAP_SYS_PTRACE, or root"));
+        gaps.push(Gap::new("ns/net", whose, error.desc()).needs(NEEDS));
     }
 }
 

@@ -1,0 +1,145 @@
+//! The whole host at once: every namespace with its links, and where each link is plugged in. Reads them one after
+//! the other and lets go of each at once, for an open file or socket keeps a dead namespace's links alive.
+
+mod hidden;
+mod pair;
+mod read;
+mod unseen;
+
+use std::collections::HashMap;
+use std::io;
+
+use super::holders::{self, Depth, Found};
+use super::link::Where;
+use super::netns::NetnsFile;
+use super::procnet;
+use super::socket::Socket;
+use crate::error::{Error, ErrorId, Result};
+use crate::model::{Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, PeerRef, Pid, SCHEMA};
+
+use read::Around;
+
+/// A namespace as it was read.
+#[derive(Debug)]
+struct Space {
+    /// What holds it, and the way there.
+    found: Found,
+    /// What a person calls it.
+    name: String,
+    /// Number that podnet's own namespace has for it.
+    nsid: Option<Nsid>,
+    /// Its links by index.
+    links: Vec<Link>,
+    /// Which namespaces it means by the numbers in its links, as far as that is known.
+    numbers: HashMap<Nsid, NetnsId>,
+}
+
+impl Space {
+    fn new(found: Found, name: String) -> Self {
+        Space { found, name, nsid: None, links: Vec::new(), numbers: HashMap::new() }
+    }
+
+    fn id(&self) -> NetnsId {
+        self.found.id
+    }
+
+    fn link(&self, index: IfIndex) -> Option<&Link> {
+        self.links.binary_search_by_key(&index, |l| l.ifindex).ok().map(|at| &self.links[at])
+    }
+}
+
+/// Reads every namespace of the machine.
+pub fn scan(depth: Depth) -> Result<Listing> {
+    let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
+    let own_file = NetnsFile::own().map_err(kernel)?;
+    let mut socket = Socket::open().map_err(kernel)?;
+    let mut gaps = Vec::new();
+    // Podnet's own links come first: whatever is at their other ends was there before the search for it began.
+    let links = read::links(&mut socket, Where::Here, "podnet's own namespace", &mut gaps)
+        .map_err(|refused| Error::new(ErrorId::Kernel, "links of podnet's own network namespace").because(refused))?;
+    let numbers = unseen::numbers(&mut socket, &mut gaps);
+
+    let mut discovery = holders::discover(depth);
+    gaps.append(&mut discovery.gaps);
+    let host = discovery.host.or_else(|| (procnet::shares_netns(Pid(1)) == Some(true)).then_some(own_file.id()));
+    let around = Around::new(own_file, host, &links);
+    let mut found = discovery.namespaces;
+    let own = match found.iter().position(|f| f.id == around.own.id()) {
+        Some(at) => found.remove(at),
+        None => Found::closed(around.own.id(), Vec::new()),
+    };
+    let name = own.name(host);
+    let mut spaces = vec![Space { links, ..Space::new(own, name) }];
+    read::all(found, &around, &mut spaces, &mut gaps);
+    hidden::add(&discovery.hidden, &mut socket, &mut spaces);
+    unseen::latecomers(&numbers, &around, depth, &mut socket, &mut spaces, &mut gaps);
+    pair::numbers(&mut spaces);
+    unseen::add(&numbers, &around, &mut socket, &mut spaces, &mut gaps);
+    pair::numbers(&mut spaces);
+    pair::search(&mut spaces, &mut gaps);
+    Ok(listing(&spaces, host, gaps))
+}
+
+fn listing(spaces: &[Space], host: Option<NetnsId>, gaps: Vec<Gap>) -> Listing {
+    let by_id: HashMap<NetnsId, &Space> = spaces.iter().map(|s| (s.id(), s)).collect();
+    let mut namespaces: Vec<ListedNetns> = spaces.iter().map(|space| listed(space, &by_id)).collect();
+    namespaces.sort_by(|a, b| {
+        let key = |n: &ListedNetns| (Some(n.netns) != host, n.name.clone(), n.netns);
+        key(a).cmp(&key(b))
+    });
+    Listing { schema: SCHEMA, kind: "list", namespaces, gaps }
+}
+
+fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>) -> ListedNetns {
+    let links = space.links.iter().map(|link| ListedLink {
+        ifname: link.ifname.clone(),
+        ifindex: link.ifindex,
+        kind: link.kind.clone(),
+        address: link.address,
+        mtu: link.mtu,
+        operstate: link.operstate.clone(),
+        addrs: link.addrs.clone(),
+        peer: peer(space, link, by_id),
+        master: link.master.and_then(|index| space.link(index)).map(|master| master.ifname.clone()),
+    });
+    ListedNetns {
+        netns: space.id(),
+        nsid: space.nsid,
+        name: space.name.clone(),
+        owner: None,
+        holders: space.found.holders.clone(),
+        links: links.collect(),
+    }
+}
+
+/// The other end of a link, if all that was read agrees about it.
+fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>) -> Option<PeerRef> {
+    let ifindex = link.link?;
+    let said_by = match space.id() {
+        NetnsId::Inode { ino, .. } => ino,
+        NetnsId::Unopened { from, .. } => from,
+        NetnsId::OfPid(_) => 0,
+    };
+    let unknown = |nsid| NetnsId::Unopened { from: said_by, nsid };
+    let netns = match link.link_netnsid {
+        None => space.id(),
+        Some(nsid) => space.numbers.get(&nsid).copied().unwrap_or_else(|| unknown(nsid)),
+    };
+    let far = by_id.get(&netns).map(|far| (far, far.link(ifindex)));
+    if let Some((far, Some(end))) = far
+        && link.is_pair()
+        && !pair::leads_back(end, far, link, space)
+    {
+        // One of the two was read before the pair was made or moved, the other one after.
+        return None;
+    }
+    let ifname = far.and_then(|(_, end)| end).map(|end| end.ifname.clone());
+    // What was not read inside has no number of its own, only that of whoever was asked.
+    let nsid = link.link_netnsid.filter(|n| *n != hidden::UNTOLD && space.id().ino().is_some());
+    Some(PeerRef { netns, nsid, ifname, ifindex })
+}
+
+/// The same link, by what does not change while it is in one place.
+fn same(a: &Link, b: &Link) -> bool {
+    (a.ifindex, &a.ifname, a.address, a.link) == (b.ifindex, &b.ifname, b.address, b.link)
+}

@@ -1,0 +1,208 @@
+//! Reading one namespace after the other: links, addresses, and the numbers that it has for podnet's own namespace
+//! and for the host's, which are where nearly all of its links lead.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Mutex;
+use std::thread;
+
+use nix::errno::Errno;
+
+use super::Space;
+use crate::kernel::addr;
+use crate::kernel::holders::Found;
+use crate::kernel::link::{self, Where};
+use crate::kernel::netns::{NetnsFile, Reader, readers};
+use crate::kernel::nsid;
+use crate::kernel::procnet::ProcNet;
+use crate::kernel::socket::{Refused, Socket};
+use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid};
+
+/// What would open a namespace that podnet may not enter.
+const ENTER: &str = "CAP_SYS_ADMIN over it: run podnet as root";
+
+/// Threads that read at the same time; the kernel's own locks leave nothing for more.
+const THREADS: usize = 4;
+
+/// What the reading of every namespace starts from.
+pub(super) struct Around {
+    /// Podnet's own namespace.
+    pub(super) own: NetnsFile,
+    /// That of pid 1.
+    pub(super) host: Option<NetnsId>,
+    /// That of pid 1, open, where it is another one than podnet's own.
+    host_file: Option<NetnsFile>,
+    /// Other end and number of its namespace, of podnet's own links.
+    ends: HashMap<IfIndex, (Option<IfIndex>, Option<Nsid>)>,
+}
+
+impl Around {
+    pub(super) fn new(own: NetnsFile, host: Option<NetnsId>, links: &[Link]) -> Self {
+        let elsewhere = host.filter(|host| *host != own.id());
+        let host_file = elsewhere.and_then(|_| NetnsFile::open("/proc/1/ns/net").ok()).filter(|f| Some(f.id()) == host);
+        let ends = links.iter().map(|l| (l.ifindex, (l.link, l.link_netnsid))).collect();
+        Around { own, host, host_file, ends }
+    }
+
+    fn hubs(&self) -> impl Iterator<Item = &NetnsFile> {
+        std::iter::once(&self.own).chain(&self.host_file)
+    }
+}
+
+/// Links of a namespace with their addresses, by index.
+pub(super) fn links(socket: &mut Socket, place: Where, at: &str, gaps: &mut Vec<Gap>) -> Result<Vec<Link>, Refused> {
+    let dump = link::dump(socket, place)?;
+    gaps.extend(dump.flaw().map(|flaw| Gap::new("links", at, flaw)));
+    let mut links = dump.items;
+    links.sort_by_key(|l| l.ifindex);
+    // An interrupted dump can name a link twice.
+    links.dedup_by_key(|l| l.ifindex);
+    match addr::dump(socket, None, place) {
+        Ok(addrs) => {
+            gaps.extend(addrs.flaw().map(|flaw| Gap::new("addresses", at, flaw)));
+            for (index, addr) in addrs.items {
+                if let Ok(at) = links.binary_search_by_key(&index, |l| l.ifindex) {
+                    links[at].addrs.push(addr);
+                }
+            }
+        }
+        Err(refused) => gaps.push(Gap::new("addresses", at, refused.to_string())),
+    }
+    Ok(links)
+}
+
+/// What came of one namespace.
+struct Reading {
+    /// None: it has vanished.
+    space: Option<Space>,
+    /// Links of podnet's own namespace that are newer than what was read of it.
+    fresh: Vec<Link>,
+    gaps: Vec<Gap>,
+}
+
+/// Reads these namespaces and adds them; the first of `spaces` is podnet's own and gets to know what is new there.
+pub(super) fn all(found: Vec<Found>, around: &Around, spaces: &mut Vec<Space>, gaps: &mut Vec<Gap>) {
+    let queue = Mutex::new(found.into_iter());
+    let results = readers(thread::available_parallelism().map_or(1, |n| n.get().min(THREADS)), |mut reader| {
+        let mut own = Socket::open()?;
+        let next = || queue.lock().ok().and_then(|mut queue| queue.next());
+        io::Result::Ok(
+            std::iter::from_fn(next).map(|found| one(found, around, &mut own, &mut reader)).collect::<Vec<_>>(),
+        )
+    });
+    let mut vanished = 0;
+    for result in results {
+        match result.and_then(|readings| readings) {
+            Ok(readings) => {
+                for reading in readings {
+                    gaps.extend(reading.gaps);
+                    reading.fresh.into_iter().for_each(|link| renew(&mut spaces[0], link));
+                    match reading.space {
+                        Some(space) => spaces.push(space),
+                        None => vanished += 1,
+                    }
+                }
+            }
+            Err(error) => gaps.push(Gap::new("namespaces", "this machine", error.to_string())),
+        }
+    }
+    if vanished > 0 {
+        gaps.push(Gap::new("links", format!("{vanished} namespaces"), "vanished while podnet was reading"));
+    }
+}
+
+/// A newer state of one of the namespace's links.
+fn renew(own: &mut Space, link: Link) {
+    match own.links.binary_search_by_key(&link.ifindex, |l| l.ifindex) {
+        Ok(at) => own.links[at] = Link { addrs: std::mem::take(&mut own.links[at].addrs), ..link },
+        Err(at) => own.links.insert(at, link),
+    }
+}
+
+/// Reads one namespace. `own` is a socket in podnet's.
+fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader) -> Reading {
+    let mut reading = Reading { space: None, fresh: Vec::new(), gaps: Vec::new() };
+    let file = match found.open() {
+        Ok(file) => file,
+        Err(error) => {
+            // Held by something that no path leads to, or by somebody else's.
+            let hidden = found.holders.iter().any(|h| h.path.is_none()) || !gone(&error);
+            if hidden {
+                let name = found.name(around.host);
+                reading.gaps.push(Gap::new("links", &name, format!("no way in: {error}")).needs(ENTER));
+                reading.space = Some(Space::new(found, name));
+            }
+            return reading;
+        }
+    };
+    found.confirm(&file);
+    if found.holders.is_empty() {
+        return reading;
+    }
+    let name = found.name(around.host);
+    let mut space = Space::new(found, name);
+    match file.socket_of_reader(reader) {
+        Ok(mut inside) => {
+            match links(&mut inside, Where::Here, &space.name, &mut reading.gaps) {
+                Ok(links) => space.links = links,
+                Err(refused) => reading.gaps.push(Gap::new("links", &space.name, refused.to_string())),
+            }
+            if space.links.iter().any(|l| l.link_netnsid.is_some()) {
+                let id = space.id();
+                for hub in around.hubs().filter(|hub| hub.id() != id) {
+                    if let Ok(Some(number)) = nsid::of_file(&mut inside, hub) {
+                        space.numbers.insert(number, hub.id());
+                    }
+                }
+            }
+            drop(inside);
+            claims(&mut space, around, own, &mut reading.fresh);
+        }
+        Err(error) => {
+            let gap = Gap::new("kinds and wiring of links", &space.name, format!("may not be entered: {error}"));
+            reading.gaps.push(gap.needs(ENTER));
+            space.links = outside(&space.found);
+        }
+    }
+    if space.nsid.is_none() {
+        space.nsid = nsid::of_file(own, &file).ok().flatten();
+    }
+    reading.space = Some(space);
+    reading
+}
+
+fn gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
+/// Holds the pairs that the namespace says it has with podnet's own against what that says; where this is older than
+/// the pair, it is asked again, now that the other end is sure to be there.
+fn claims(space: &mut Space, around: &Around, own: &mut Socket, fresh: &mut Vec<Link>) {
+    let own_id = around.own.id();
+    let leads_to_own = |l: &Link| l.is_pair() && l.link_netnsid.is_some_and(|n| space.numbers.get(&n) == Some(&own_id));
+    let mut numbers = Vec::new();
+    for link in space.links.iter().filter(|l| leads_to_own(l)) {
+        let Some(far) = link.link else { continue };
+        match around.ends.get(&far) {
+            Some((Some(back), Some(number))) if *back == link.ifindex => numbers.push(*number),
+            _ => {
+                if let Ok(Some(end)) = link::get(own, far, Where::Here) {
+                    numbers.extend(end.link_netnsid.filter(|_| end.link == Some(link.ifindex)));
+                    fresh.push(end);
+                }
+            }
+        }
+    }
+    numbers.dedup();
+    // More than one: something moved in the meantime, and the kernel is asked directly.
+    space.nsid = match numbers.as_slice() {
+        [number] => Some(*number),
+        _ => None,
+    };
+}
+
+/// What the world may read of a namespace through a process inside.
+pub(super) fn outside(found: &Found) -> Vec<Link> {
+    let inside = found.holders.iter().filter(|h| h.holder == HolderType::Process);
+    inside.take(3).find_map(|h| ProcNet::read(h.pid).ok()).map(|proc| proc.links).unwrap_or_default()
+}
