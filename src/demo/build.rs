@@ -39,6 +39,9 @@ pub struct Built {
 }
 
 /// Builds the machines. The caller is pid 1 of private namespaces; its own network becomes that of [`NODE_A`].
+///
+/// The other namespaces are held by runs of the own binary, whose `main` has to give way to [`super::hold::hold`] where
+/// [`super::hold::name_to_hold`] says so.
 pub fn build(machines: &[Machine]) -> Result<Built> {
     let failed = |what: &str| {
         let message = format!("the demo's {what}");

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::signal::{SigSet, Signal, kill, raise};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgrp, setpgid, tcgetpgrp, tcsetpgrp};
@@ -31,6 +31,9 @@ const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, S
 pub fn run(mut command: Command, keyboard: Keyboard) -> Result<u8> {
     let failed =
         |e: io::Error| Error::new(ErrorId::Isolation, "the demo's first process could not be started").because(e);
+    // Where the parent ignored SIGCHLD so would this process, and its children would vanish unseen.
+    // SAFETY: the default disposition is no handler that could run.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(|e| failed(e.into()))?;
     let terminal = Terminal::ours();
     let mut child = command.spawn().map_err(failed)?;
     let ended = wait(&mut child, keyboard).inspect_err(|_| {
