@@ -238,7 +238,7 @@ signin-test-a  eth0 172.22.0.253/24                     pause 1 +1    4026532750
                  → veth12acb4c1@host (cni0)
 
 not seen
-  ns/net of 3 processes: Permission denied (needs CAP_SYS_PTRACE)
+  3 processes: ns/net: Permission denied (needs CAP_SYS_PTRACE)
 ";
         let text = at(&node("signin-test-a", "pause", "veth12acb4c1"), Some(80));
         assert_eq!(text, expected, "\n{text}");
