@@ -68,7 +68,10 @@ pub fn scan(depth: Depth) -> Result<Listing> {
         Some(at) => found.remove(at),
         None => Found::closed(around.own.id(), Vec::new()),
     };
-    let name = own.name(host);
+    let name = match own.holders.is_empty() && host != Some(own.id) {
+        true => "own".to_owned(),
+        false => own.name(host),
+    };
     let mut spaces = vec![Space { links, ..Space::new(own, name) }];
     read::all(found, &around, &mut spaces, &mut gaps);
     hidden::add(&discovery.hidden, &mut socket, &mut spaces);
@@ -82,7 +85,8 @@ pub fn scan(depth: Depth) -> Result<Listing> {
 
 fn listing(spaces: &[Space], host: Option<NetnsId>, gaps: Vec<Gap>) -> Listing {
     let by_id: HashMap<NetnsId, &Space> = spaces.iter().map(|s| (s.id(), s)).collect();
-    let mut namespaces: Vec<ListedNetns> = spaces.iter().map(|space| listed(space, &by_id)).collect();
+    let own = spaces[0].id();
+    let mut namespaces: Vec<ListedNetns> = spaces.iter().map(|space| listed(space, &by_id, own)).collect();
     namespaces.sort_by(|a, b| {
         let key = |n: &ListedNetns| (Some(n.netns) != host, n.name.clone(), n.netns);
         key(a).cmp(&key(b))
@@ -90,7 +94,7 @@ fn listing(spaces: &[Space], host: Option<NetnsId>, gaps: Vec<Gap>) -> Listing {
     Listing { schema: SCHEMA, kind: "list", namespaces, gaps }
 }
 
-fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>) -> ListedNetns {
+fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>, own: NetnsId) -> ListedNetns {
     let links = space.links.iter().map(|link| ListedLink {
         ifname: link.ifname.clone(),
         ifindex: link.ifindex,
@@ -99,7 +103,7 @@ fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>) -> ListedNetns {
         mtu: link.mtu,
         operstate: link.operstate.clone(),
         addrs: link.addrs.clone(),
-        peer: peer(space, link, by_id),
+        peer: peer(space, link, by_id, own),
         master: link.master.and_then(|index| space.link(index)).map(|master| master.ifname.clone()),
     });
     ListedNetns {
@@ -113,7 +117,7 @@ fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>) -> ListedNetns {
 }
 
 /// The other end of a link, if all that was read agrees about it.
-fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>) -> Option<PeerRef> {
+fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>, own: NetnsId) -> Option<PeerRef> {
     let ifindex = link.link?;
     let said_by = match space.id() {
         NetnsId::Inode { ino, .. } => ino,
@@ -128,7 +132,7 @@ fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>) -> Option<
     let far = by_id.get(&netns).map(|far| (far, far.link(ifindex)));
     if let Some((far, Some(end))) = far
         && link.is_pair()
-        && !pair::leads_back(end, far, link, space)
+        && !pair::leads_back(end, far, link, space, own)
     {
         // One of the two was read before the pair was made or moved, the other one after.
         return None;

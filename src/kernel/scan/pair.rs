@@ -12,13 +12,13 @@ use crate::model::{Gap, IfIndex, Link, NetnsId, Nsid};
 /// Candidates asked about for one number, where the far link itself could not be looked at.
 const CANDIDATES: usize = 64;
 
-/// `end`, which is in `far`, is the other end of `link`, which is in `space`, as far as the namespace of `end` is known
-/// to mean anything by the number that it has there.
-pub(super) fn leads_back(end: &Link, far: &Space, link: &Link, space: &Space) -> bool {
+/// `end`, which is in `far`, is the other end of `link`, which is in `space`, and `far` says so itself.
+pub(super) fn leads_back(end: &Link, far: &Space, link: &Link, space: &Space, own: NetnsId) -> bool {
     end.link == Some(link.ifindex)
         && match end.link_netnsid {
             None => far.id() == space.id(),
-            Some(number) => far.numbers.get(&number).is_none_or(|id| *id == space.id()),
+            // Podnet's own namespace does not give an index to a second link as soon as the first one is gone.
+            Some(number) => far.numbers.get(&number).map_or(far.id() == own, |id| *id == space.id()),
         }
 }
 

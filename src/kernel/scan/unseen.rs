@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::read::{self, Around};
 use super::{Space, same};
 use crate::kernel::holders::{self, Depth, Found};
-use crate::kernel::link::Where;
+use crate::kernel::link::{self, Where};
 use crate::kernel::netns::NetnsFile;
 use crate::kernel::nsid;
 use crate::kernel::socket::Socket;
@@ -72,37 +72,33 @@ pub(super) fn add(
     spaces: &mut Vec<Space>,
     gaps: &mut Vec<Gap>,
 ) {
-    let left = left_over(before, around, socket, spaces);
     let from = spaces[0].id().ino().unwrap_or(0);
-    // What is asked through podnet's own namespace is answered in that one's numbers.
-    let mut numbers = spaces[0].numbers.clone();
-    numbers.extend(left.iter().map(|nsid| (*nsid, NetnsId::Unopened { from, nsid: *nsid })));
+    let first = spaces.len();
     let mut closed = 0;
-    let mut added = Vec::new();
-    for nsid in left {
-        let found = Found::closed(NetnsId::Unopened { from, nsid }, Vec::new());
-        let mut space = Space { nsid: Some(nsid), ..Space::new(found, format!("nsid {nsid}")) };
+    for nsid in left_over(before, around, socket, spaces) {
+        let id = NetnsId::Unopened { from, nsid };
+        let mut space = Space { nsid: Some(nsid), ..Space::new(Found::closed(id, Vec::new()), format!("nsid {nsid}")) };
         match read::links(socket, Where::Nsid(nsid), &space.name, gaps) {
             Ok(links) => space.links = links,
             Err(refused) if matches!(refused.errno, Errno::EACCES | Errno::EPERM) => closed += 1,
             // The number has been taken back.
             Err(_) => continue,
         }
-        added.push(space);
+        spaces[0].numbers.insert(nsid, id);
+        spaces.push(space);
     }
-    // Only now: looking through a number can make the kernel give one to podnet's own namespace, too.
-    if let Ok(Some(number)) = nsid::of_file(socket, &around.own) {
-        numbers.insert(number, around.own.id());
+    for at in first..spaces.len() {
+        if let Some(nsid) = spaces[at].nsid {
+            spaces[at].numbers = confirmed(0, nsid, &spaces[at].links, (&around.own, socket), spaces);
+        }
     }
-    added.iter_mut().for_each(|space| space.numbers.clone_from(&numbers));
-    spaces.append(&mut added);
     if closed > 0 {
         let whose = format!("{closed} namespaces known by their nsid only");
         gaps.push(Gap::new("links", whose, "Permission denied").needs("CAP_NET_ADMIN over them: run podnet as root"));
     }
 }
 
-/// The namespace that `spaces[at]` has a number for and nothing else leads to.
+/// The namespace that `spaces[at]` has a number for and nothing else leads to. `inside` is that of `spaces[at]`.
 pub(super) fn beyond(
     at: usize,
     number: Nsid,
@@ -118,10 +114,41 @@ pub(super) fn beyond(
         return Some(known.id());
     }
     let id = NetnsId::Unopened { from: spaces[at].id().ino()?, nsid: number };
-    let mut numbers: HashMap<Nsid, NetnsId> = spaces[at].numbers.clone();
-    numbers.extend(nsid::of_file(socket, file).ok().flatten().map(|own| (own, spaces[at].id())));
+    let numbers = confirmed(at, number, &links, (file, socket), spaces);
     spaces.push(Space { links, numbers, ..Space::new(Found::closed(id, Vec::new()), name) });
     Some(id)
+}
+
+/// What is asked through the number that `spaces[at]` has for a namespace is answered in the numbers of `spaces[at]`.
+/// These may have been given away again since they were learned: a number counts only where the far end, asked now,
+/// is the link that was read, and leads back.
+fn confirmed(
+    at: usize,
+    number: Nsid,
+    links: &[Link],
+    (file, socket): (&NetnsFile, &mut Socket),
+    spaces: &[Space],
+) -> HashMap<Nsid, NetnsId> {
+    let asked = &spaces[at];
+    // Looking through a number can make the kernel give one to the namespace that asks, too.
+    let own_number = nsid::of_file(socket, file).ok().flatten();
+    let mut numbers = HashMap::new();
+    for link in links {
+        let Some((far, said)) = link.link.zip(link.link_netnsid) else { continue };
+        if numbers.contains_key(&said) {
+            continue;
+        }
+        let own = own_number == Some(said);
+        let id = if own { Some(asked.id()) } else { asked.numbers.get(&said).copied() };
+        let Some(there) = id.and_then(|id| spaces.iter().find(|s| s.id() == id)) else { continue };
+        let place = if own { Where::Here } else { Where::Nsid(said) };
+        let Ok(Some(end)) = link::get(socket, far, place) else { continue };
+        let leads_back = end.link == Some(link.ifindex) && end.link_netnsid == Some(number);
+        if there.link(far).is_some_and(|read| same(read, &end)) && (leads_back || !link.is_pair()) {
+            numbers.insert(said, there.id());
+        }
+    }
+    numbers
 }
 
 /// Link-layer addresses are given at random: two namespaces with the same ones at the same links are one.
