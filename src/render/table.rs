@@ -1,7 +1,7 @@
 //! The listing as a table: a namespace in a line or two, its name first, then how it is plugged in, who holds it and
 //! its number. Links that only serve others, like the host's ends of its pods' pairs, are folded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -9,22 +9,41 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::path::{gap_text, wrap};
 use super::style::{Style, escape};
 use super::wires::{Wire, held_by, number, wires};
-use crate::model::{ListedNetns, Listing, NetnsId};
+use crate::model::{ListedLink, ListedNetns, Listing, NetnsId};
 
 /// Blank columns between two columns of the table.
 const SPACE: usize = 2;
 
-/// The namespaces of a listing that are to be shown, all of which are known by name.
+/// All namespaces of a listing, to name what is at the other end of a link.
 #[derive(Debug)]
-pub(super) struct Known<'a>(HashMap<NetnsId, &'a ListedNetns>);
+pub(super) struct Known<'a> {
+    by_id: HashMap<NetnsId, &'a ListedNetns>,
+    /// For those whose own links were not seen: links of others that lead there.
+    into: HashMap<NetnsId, Vec<(&'a ListedNetns, &'a ListedLink)>>,
+}
 
 impl<'a> Known<'a> {
     fn of(listing: &'a Listing) -> Self {
-        Known(listing.namespaces.iter().map(|n| (n.netns, n)).collect())
+        let unseen: HashSet<NetnsId> =
+            listing.namespaces.iter().filter(|n| n.links.is_empty()).map(|n| n.netns).collect();
+        let mut into: HashMap<NetnsId, Vec<_>> = HashMap::new();
+        for netns in &listing.namespaces {
+            for link in &netns.links {
+                if let Some(peer) = link.peer.as_ref().filter(|p| unseen.contains(&p.netns)) {
+                    into.entry(peer.netns).or_default().push((netns, link));
+                }
+            }
+        }
+        Known { by_id: listing.namespaces.iter().map(|n| (n.netns, n)).collect(), into }
     }
 
     pub(super) fn get(&self, id: NetnsId) -> Option<&'a ListedNetns> {
-        self.0.get(&id).copied()
+        self.by_id.get(&id).copied()
+    }
+
+    /// Links that lead into a namespace whose own ones were not seen.
+    pub(super) fn into(&self, id: NetnsId) -> &[(&'a ListedNetns, &'a ListedLink)] {
+        self.into.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -127,11 +146,14 @@ pub(super) fn lay_out<const N: usize>(
         for (index, width) in widths.iter().enumerate() {
             let at = if index + 1 < N { boundary(rest, width + SPACE) } else { rest.len() };
             let (cell, after) = rest.split_at(at);
+            let word = cell.trim_end();
             painted.push_str(&match () {
-                () if number == 0 || dim[index] => style.dim(cell),
-                () if bold[index] => style.bold(cell),
-                () => cell.to_owned(),
+                () if word.is_empty() => String::new(),
+                () if number == 0 || dim[index] => style.dim(word),
+                () if bold[index] => style.bold(word),
+                () => word.to_owned(),
             });
+            painted.push_str(&cell[word.len()..]);
             rest = after;
         }
         painted
@@ -166,7 +188,7 @@ pub(super) fn cut(text: &str, columns: usize, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Gap, Holder, HolderType, IfIndex, LinkAddr, ListedLink, Nsid, PeerRef, Pid, SCHEMA};
+    use crate::model::{Gap, Holder, HolderType, IfIndex, LinkAddr, Nsid, PeerRef, Pid, SCHEMA};
 
     const HOST: NetnsId = NetnsId::Inode { dev: 4, ino: 4026531840 };
     const POD: NetnsId = NetnsId::Inode { dev: 4, ino: 4026532750 };

@@ -59,6 +59,12 @@ pub(super) fn wires(netns: &ListedNetns, known: &Known<'_>, style: Style) -> Vec
     if !counts.is_empty() {
         wires.push(Wire { head: counts.join(", "), far: None });
     }
+    // What others tell of links that were not seen themselves.
+    for (there, link) in known.into(netns.netns).iter().take(LINKS) {
+        let Some(peer) = &link.peer else { continue };
+        let head = peer.ifname.as_deref().map_or_else(|| format!("if{}", peer.ifindex), |n| escape(n).into_owned());
+        wires.push(Wire { head, far: Some(format!("{} {}", arrow(link, style), end(there, link))) });
+    }
     if wires.is_empty() {
         let head = if netns.links.is_empty() { "?" } else { "only lo" };
         wires.push(Wire { head: head.to_owned(), far: None });
@@ -124,14 +130,22 @@ fn head(link: &ListedLink, netns: &ListedNetns) -> String {
     head
 }
 
-/// `-> veth12acb4c1@host (cni0)`
 fn far(link: &ListedLink, netns: &ListedNetns, known: &Known<'_>, style: Style) -> Option<String> {
-    let arrow = match (is_pair(link), style.ascii) {
+    Some(format!("{} {}", arrow(link, style), peer(link.peer.as_ref()?, netns, known)))
+}
+
+fn arrow(link: &ListedLink, style: Style) -> &'static str {
+    match (is_pair(link), style.ascii) {
         (false, _) => "over",
         (true, true) => "->",
         (true, false) => "→",
-    };
-    Some(format!("{arrow} {}", peer(link.peer.as_ref()?, netns, known)))
+    }
+}
+
+/// `veth12acb4c1@host (cni0)`
+fn end(netns: &ListedNetns, link: &ListedLink) -> String {
+    let master = link.master.as_ref().map(|m| format!(" ({})", escape(m))).unwrap_or_default();
+    format!("{}@{}{master}", escape(&link.ifname), escape(&netns.name))
 }
 
 fn peer(peer: &PeerRef, netns: &ListedNetns, known: &Known<'_>) -> String {
@@ -148,9 +162,10 @@ fn peer(peer: &PeerRef, netns: &ListedNetns, known: &Known<'_>) -> String {
             None => format!("{ifname}@?"),
         };
     };
-    let end = there.links.iter().find(|l| l.ifindex == peer.ifindex);
-    let master = end.and_then(|l| l.master.as_ref()).map(|m| format!(" ({})", escape(m))).unwrap_or_default();
-    format!("{ifname}@{}{master}", escape(&there.name))
+    match there.links.iter().find(|l| l.ifindex == peer.ifindex) {
+        Some(link) if peer.ifname.is_some() => end(there, link),
+        _ => format!("{ifname}@{}", escape(&there.name)),
+    }
 }
 
 /// The first of what holds a namespace, and how many more there are.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::mountinfo::{NsMount, Tables};
 use super::{Census, mount, ns};
 use crate::kernel::netns::NetnsFile;
+use crate::kernel::socket::Refused;
 use crate::model::{Gap, NetnsId, Pid};
 
 /// Mounts looked at in one mount namespace.
@@ -107,7 +108,7 @@ fn open_all(sightings: &Arc<Vec<Sighting>>, dev: u64, gaps: &mut Vec<Gap>) -> Ve
         let busy = Arc::new(Mutex::new(Pid(0)));
         let worker = Worker { sightings: sightings.clone(), dev, avoid: stuck.clone(), busy: busy.clone(), sender };
         if let Err(error) = thread::Builder::new().spawn(move || worker.run(next)) {
-            gaps.push(Gap::new("mounts of namespaces", "other mount namespaces", error.to_string()));
+            gaps.push(Gap::new("mounts of namespaces", "other mount namespaces", Refused::from(error).to_string()));
             break;
         }
         loop {

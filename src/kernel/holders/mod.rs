@@ -14,6 +14,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::netns::NetnsFile;
+use super::socket::Refused;
 use super::text;
 use crate::model::{Gap, Holder, HolderType, NetnsId, Pid};
 
@@ -147,7 +148,10 @@ pub fn discover(depth: Depth) -> Discovery {
     let own_file = match NetnsFile::own() {
         Ok(own_file) => own_file,
         Err(error) => {
-            gaps.push(Gap::new("network namespaces", "/proc", error.to_string()).needs("/proc of this pid namespace"));
+            gaps.push(
+                Gap::new("network namespaces", "/proc", Refused::from(error).to_string())
+                    .needs("/proc of this pid namespace"),
+            );
             return Discovery { namespaces: Vec::new(), host: None, own: None, hidden: Vec::new(), gaps };
         }
     };

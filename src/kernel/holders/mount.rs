@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::mountinfo::{NsMount, Tables};
 use super::process::MountNamespaces;
 use super::{Census, NETNS_DIRS, foreign, ns, text};
+use crate::kernel::socket::Refused;
 use crate::model::{Gap, HolderType, NetnsId, Pid};
 
 /// Goes over the mounts of all mount namespaces.
@@ -69,7 +70,10 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                gaps.push(Gap::new("names of namespaces", dir.display().to_string(), error.to_string()).needs("root"));
+                gaps.push(
+                    Gap::new("names of namespaces", dir.display().to_string(), Refused::from(error).to_string())
+                        .needs("root"),
+                );
                 continue;
             }
         };
@@ -87,7 +91,7 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
                 }
                 // Removed since the directory was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => gaps.push(no_namespace(&name, dir, &error.to_string())),
+                Err(error) => gaps.push(no_namespace(&name, dir, &Refused::from(error).to_string())),
             }
         }
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use super::ns;
 use super::process::NEEDS;
+use crate::kernel::socket::Refused;
 use crate::model::{Gap, Pid};
 
 /// Bytes read of one table, and of all together: a container can mount a hundred thousand things.
@@ -48,7 +49,7 @@ impl Tables {
             }
             Ok(_) => {}
             Err(error) if gone(&error) => {}
-            Err(error) => gaps.push(Gap::new("mounts", at(), error.to_string()).needs(NEEDS)),
+            Err(error) => gaps.push(Gap::new("mounts", at(), Refused::from(error).to_string()).needs(NEEDS)),
         }
         self.left -= self.buffer.len() as u64;
         parse(&self.buffer)

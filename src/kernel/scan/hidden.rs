@@ -33,9 +33,15 @@ pub(super) fn add(hidden: &[Pid], socket: &mut Socket, spaces: &mut Vec<Space>) 
         let comm = fs::read(format!("/proc/{pid}/comm")).ok().map(|c| text(c.strip_suffix(b"\n").unwrap_or(&c)));
         spaces[place].found.holders.push(Holder { holder: HolderType::Process, pid: *pid, comm, path: None });
     }
-    for space in spaces.iter_mut().filter(|s| s.name.is_empty()) {
-        space.name = space.found.name(None);
-        space.links = read::outside(&space.found);
+    for space in spaces.iter_mut() {
+        space.found.holders.sort_by_key(|h| (h.holder, h.pid));
+        if space.name.is_empty() {
+            space.name = space.found.name(None);
+        }
+        // Also one that may be opened by its name and not entered, now that a process in it is known.
+        if space.links.is_empty() {
+            space.links = read::outside(&space.found);
+        }
     }
     wire(spaces);
 }

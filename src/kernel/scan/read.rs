@@ -19,7 +19,7 @@ use crate::kernel::socket::{Refused, Socket};
 use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid};
 
 /// What would open a namespace that podnet may not enter.
-const ENTER: &str = "CAP_SYS_ADMIN over it: run podnet as root";
+const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
 
 /// Threads that read at the same time; the kernel's own locks leave nothing for more.
 const THREADS: usize = 4;
@@ -75,6 +75,8 @@ pub(super) fn links(socket: &mut Socket, place: Where, at: &str, gaps: &mut Vec<
 struct Reading {
     /// None: it has vanished.
     space: Option<Space>,
+    /// Why podnet was not let in.
+    closed: Option<Refused>,
     /// Links of podnet's own namespace that are newer than what was read of it.
     fresh: Vec<Link>,
     gaps: Vec<Gap>,
@@ -91,6 +93,7 @@ pub(super) fn all(found: Vec<Found>, around: &Around, spaces: &mut Vec<Space>, g
         )
     });
     let mut vanished = 0;
+    let mut closed: Vec<(String, Refused)> = Vec::new();
     for result in results {
         match result.and_then(|readings| readings) {
             Ok(readings) => {
@@ -98,13 +101,20 @@ pub(super) fn all(found: Vec<Found>, around: &Around, spaces: &mut Vec<Space>, g
                     gaps.extend(reading.gaps);
                     reading.fresh.into_iter().for_each(|link| renew(&mut spaces[0], link));
                     match reading.space {
-                        Some(space) => spaces.push(space),
+                        Some(space) => {
+                            closed.extend(reading.closed.map(|refused| (space.name.clone(), refused)));
+                            spaces.push(space);
+                        }
                         None => vanished += 1,
                     }
                 }
             }
-            Err(error) => gaps.push(Gap::new("namespaces", "this machine", error.to_string())),
+            Err(error) => gaps.push(Gap::new("namespaces", "this machine", Refused::from(error).to_string())),
         }
+    }
+    if let Some((name, refused)) = closed.first() {
+        let whose = if closed.len() == 1 { name.clone() } else { format!("{} namespaces", closed.len()) };
+        gaps.push(Gap::new("kinds and wiring of links", whose, refused.to_string()).needs(ENTER));
     }
     if vanished > 0 {
         gaps.push(Gap::new("links", format!("{vanished} namespaces"), "vanished while podnet was reading"));
@@ -121,7 +131,7 @@ fn renew(own: &mut Space, link: Link) {
 
 /// Reads one namespace. `own` is a socket in podnet's.
 fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader) -> Reading {
-    let mut reading = Reading { space: None, fresh: Vec::new(), gaps: Vec::new() };
+    let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
     let file = match found.open() {
         Ok(file) => file,
         Err(error) => {
@@ -129,7 +139,10 @@ fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader)
             let hidden = found.holders.iter().any(|h| h.path.is_none()) || !gone(&error);
             if hidden {
                 let name = found.name(around.host);
-                reading.gaps.push(Gap::new("links", &name, format!("no way in: {error}")).needs(ENTER));
+                match error.kind() {
+                    io::ErrorKind::NotFound => reading.gaps.push(Gap::new("links", &name, "no path leads there")),
+                    _ => reading.closed = Some(error.into()),
+                }
                 reading.space = Some(Space::new(found, name));
             }
             return reading;
@@ -159,8 +172,7 @@ fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader)
             claims(&mut space, around, own, &mut reading.fresh);
         }
         Err(error) => {
-            let gap = Gap::new("kinds and wiring of links", &space.name, format!("may not be entered: {error}"));
-            reading.gaps.push(gap.needs(ENTER));
+            reading.closed = Some(error.into());
             space.links = outside(&space.found);
         }
     }
