@@ -1,9 +1,11 @@
 //! From what the user typed to a namespace: a pid, a path, a name, an inode, a link of the host, an address. What fits
 //! nothing or several things is an error that says what was tried or found.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -53,7 +55,7 @@ fn unknown(name: &str) -> Error {
 }
 
 fn ip(text: &str) -> Result<IpAddr> {
-    text.parse().map_err(|e| Error::new(ErrorId::Usage, format!("{text:?} is no address")).because(e))
+    text.parse().map_err(|e| Error::new(ErrorId::Usage, format!("{text:?} is no address")).because(e).hint(HINT))
 }
 
 fn by_pid(live: &mut Live, digits: &str) -> Result<Found> {
@@ -115,7 +117,7 @@ fn by_path(live: &mut Live, path: &Path, typed: &str) -> Result<Found> {
         _ if denied(&e) => {
             Error::new(ErrorId::NoPermission, format!("{typed} may not be opened")).because(e).hint(ROOT)
         }
-        _ => Error::new(ErrorId::Failed, format!("opening {typed}")).because(e),
+        _ => Error::new(ErrorId::Failed, format!("opening {typed}")).because(e).hint(HINT),
     })?;
     let last = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let pid = pid_in(path);
@@ -139,7 +141,7 @@ fn pid_in(path: &Path) -> Option<Pid> {
 fn by_inode(live: &mut Live, digits: &str) -> Result<Found> {
     let wanted: u64 = digits
         .parse()
-        .map_err(|e| Error::new(ErrorId::Usage, format!("netns:{digits} is no inode number")).because(e))?;
+        .map_err(|e| Error::new(ErrorId::Usage, format!("netns:{digits} is no inode number")).because(e).hint(HINT))?;
     let own = live.spaces.own();
     if own.ino() == Some(wanted) {
         return Ok((own, None));
@@ -174,7 +176,14 @@ fn named(name: &str) -> Vec<PathBuf> {
     if name.is_empty() || name == "." || name == ".." {
         return Vec::new();
     }
-    NETNS_DIRS.iter().map(|dir| Path::new(dir).join(name)).filter(|p| fs::symlink_metadata(p).is_ok()).collect()
+    let mut seen = HashSet::new();
+    let new = |path: &PathBuf| match fs::metadata(path) {
+        // One directory is often a link to another, so that `ip netns` shows Docker's, too.
+        Ok(stat) => seen.insert((stat.dev(), stat.ino())),
+        // A name that leads nowhere is still what was meant, and opening it says why it leads nowhere.
+        Err(_) => fs::symlink_metadata(path).is_ok(),
+    };
+    NETNS_DIRS.iter().map(|dir| Path::new(dir).join(name)).filter(new).collect()
 }
 
 fn ambiguous(name: &str, found: Vec<String>) -> Error {

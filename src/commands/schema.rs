@@ -1,6 +1,7 @@
 //! `podnet schema`: the JSON Schema of what `--json` writes, made from the model itself.
 
-use schemars::{Schema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
 
 use super::Outcome;
 use crate::cli::SchemaArgs;
@@ -11,11 +12,16 @@ use crate::render;
 /// The kinds of documents that podnet writes, each with its schema.
 pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
-        ("trace", schema_for!(Trace)),
-        ("list", schema_for!(Listing)),
-        ("demo", schema_for!(Demo)),
-        ("error", schema_for!(render::ErrorDocument)),
+        ("trace", schema::<Trace>()),
+        ("list", schema::<Listing>()),
+        ("demo", schema::<Demo>()),
+        ("error", schema::<render::ErrorDocument>()),
     ]
+}
+
+/// The schema of what is written: a key that is left out where it has nothing to say is not required.
+fn schema<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
 }
 
 pub(super) fn run(args: &SchemaArgs) -> Result<Outcome> {

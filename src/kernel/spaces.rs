@@ -157,7 +157,8 @@ impl Spaces {
         let own = self.own;
         let number = match self.socket(own).map(|(socket, _)| nsid::of_pid(socket, pid)) {
             Some(Err(refused)) if refused.errno == Errno::ESRCH => {
-                return Err(Error::new(ErrorId::UnknownTarget, format!("there is no process {pid}")));
+                return Err(Error::new(ErrorId::UnknownTarget, format!("there is no process {pid}"))
+                    .hint("podnet list shows what is there now"));
             }
             Some(Ok(number)) => number,
             _ => None,

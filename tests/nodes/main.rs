@@ -1,0 +1,66 @@
+//! The binary on real networks: every test builds nodes of namespaces with `ip` and `bridge`, asks podnet about them, and
+//! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
+
+mod hostile;
+mod isolate;
+mod needs;
+mod node;
+mod peers;
+mod reference;
+mod scene;
+mod targets;
+mod truth;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use needs::Need;
+
+/// A test and what the machine must allow for it.
+struct Test {
+    name: String,
+    needs: &'static [Need],
+    run: fn(),
+}
+
+/// The test of this name in the module where the macro stands, with its needs.
+macro_rules! test {
+    ($run:ident $(, $need:ident)*) => {
+        crate::Test {
+            name: format!("{}::{}", module_path!().rsplit("::").next().unwrap_or_default(), stringify!($run)),
+            needs: &[$(crate::needs::Need::$need),*],
+            run: $run,
+        }
+    };
+}
+use test;
+
+fn main() -> ExitCode {
+    // Before anything starts a thread: a process with threads may not make a user namespace.
+    let isolated = match isolate::enter() {
+        Ok(isolate::Side::Outside(exit)) => return exit,
+        Ok(isolate::Side::Inside) => Ok(()),
+        Err(why) => Err(why),
+    };
+    let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
+    let all = [reference::tests(), peers::tests(), targets::tests(), hostile::tests()];
+    let trials = all.into_iter().flatten().map(|test| {
+        let missing = match &isolated {
+            Err(why) => Some(why.clone()),
+            Ok(()) => test.needs.iter().find_map(|need| need.missing()),
+        };
+        match missing {
+            None => Trial::test(test.name, move || {
+                (test.run)();
+                Ok(())
+            }),
+            Some(why) => {
+                eprintln!("not run: {}: {why}", test.name);
+                Trial::test(test.name, move || Err(format!("not run: {why}").into())).with_ignored_flag(!strict)
+            }
+        }
+    });
+    let trials = trials.collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

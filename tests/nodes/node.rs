@@ -1,0 +1,251 @@
+//! One node: pid, mount and network namespaces whose pid 1 is the host of everything that a test builds. It ends, with all
+//! that is in it, when the test does.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The name that podnet and these tests give to the namespace of pid 1.
+pub const HOST: &str = "host";
+
+/// What every script can use: `at NETNS COMMAND...`, `spawn NETNS COMMAND...` for one that stays (its pid is then `$!`),
+/// `set_in NETNS SYSCTL=VALUE...`, and `nameless NAME`, which makes a namespace that only a process is in; its name is
+/// known to these tests alone.
+const PRELUDE: &str = r#"
+    enter() {
+        ns=$1; shift
+        if [ $ns = host ]; then exec "$@"; fi
+        if [ -e "/run/netns/$ns" ]; then file=/run/netns/$ns; else file=/run/nameless/$ns; fi
+        exec nsenter --net="$file" -- "$@"
+    }
+    at() { ( enter "$@" ); }
+    spawn() {
+        ( exec >/dev/null 2>&1 </dev/null; enter "$@" ) &
+        # It is the program, and in its namespace, once it bears the program's name.
+        program=$2
+        while [ "$(cat /proc/$!/comm)" != $program ]; do :; done
+    }
+    set_in() {
+        ns=$1; shift
+        for setting in "$@"; do
+            file=/proc/sys/$(printf %s "${setting%%=*}" | tr . /)
+            at $ns sh -c 'printf %s "$2" >"$1"' sh "$file" "${setting#*=}"
+        done
+    }
+    nameless() {
+        ( exec >/dev/null 2>&1 </dev/null unshare -n sleep infinity ) &
+        while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done
+        mkdir -p /run/nameless
+        ln -s /proc/$!/ns/net /run/nameless/$1
+    }
+"#;
+
+/// A node that is alive.
+pub struct Node {
+    init: Child,
+    pid: String,
+}
+
+impl Node {
+    /// A node with a loopback device and nothing else.
+    pub fn new() -> Node {
+        // Before the private /proc is mounted, the process can see its pid as the test counts.
+        let script = "read -r pid rest </proc/self/stat
+            mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t tmpfs tmpfs /run; mkdir /run/netns
+            ip link set lo up; echo $pid; exec sleep infinity >/dev/null";
+        let mut init = Command::new("unshare")
+            .args(["-mnpf", "--kill-child", "sh", "-euc", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pid = String::new();
+        BufReader::new(init.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        assert!(!pid.is_empty(), "the node did not start");
+        Node { init, pid: pid.trim().to_owned() }
+    }
+
+    /// A node on which a script has been run.
+    pub fn with(script: &str) -> Node {
+        let node = Node::new();
+        node.sh(script);
+        node
+    }
+
+    /// A command that will run in the node.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.pid, "-m", "-n", "-p", "--"]).arg(program);
+        command.env_remove("NO_COLOR").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script as the node's root; what it prints. A failure ends the test.
+    pub fn sh(&self, script: &str) -> String {
+        let out = self.command("sh").args(["-euc", &format!("{PRELUDE}{script}")]).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(out.status.success(), "{script}\n{text}{}", String::from_utf8_lossy(&out.stderr));
+        text
+    }
+
+    /// Whether a script succeeds.
+    pub fn succeeds(&self, script: &str) -> bool {
+        let out = self.command("sh").args(["-euc", &format!("{PRELUDE}{script}")]).output().unwrap();
+        out.status.success()
+    }
+
+    /// What a program with JSON output says.
+    pub fn json(&self, script: &str) -> Value {
+        let text = self.sh(script);
+        serde_json::from_str(if text.trim().is_empty() { "[]" } else { &text })
+            .unwrap_or_else(|e| panic!("{e}: {text}"))
+    }
+
+    /// Starts a process in a namespace; its pid as the node counts. It lives as long as the node, or until it is killed.
+    pub fn process(&self, netns: &str) -> u32 {
+        self.sh(&format!("spawn {netns} sleep infinity; echo $!")).trim().parse().unwrap()
+    }
+
+    /// The process of a namespace that has no name.
+    pub fn pid_of(&self, nameless: &str) -> u32 {
+        let link = self.sh(&format!("readlink /run/nameless/{nameless}"));
+        link.split('/').nth(2).unwrap().parse().unwrap()
+    }
+
+    /// Names of the namespaces by inode number: the host's, those with a name, and those that only tests have one for.
+    pub fn inodes(&self) -> BTreeMap<u64, String> {
+        let text = self.sh("stat -Lc '%i host' /proc/1/ns/net
+            for file in /run/nameless/* /run/netns/*; do [ ! -e $file ] || stat -Lc \"%i ${file##*/}\" $file; done");
+        text.lines().map(|line| line.split_once(' ').unwrap()).map(|(i, n)| (i.parse().unwrap(), n.into())).collect()
+    }
+
+    /// Inode number of a namespace.
+    pub fn inode(&self, netns: &str) -> u64 {
+        *self.inodes().iter().find(|(_, name)| *name == netns).unwrap().0
+    }
+
+    /// Does a thing in a namespace of the node, on a thread that enters it and ends.
+    pub fn inside<T: Send>(&self, netns: &str, thing: impl FnOnce() -> T + Send) -> T {
+        let file = std::fs::File::open(format!("/proc/{}/root/run/netns/{netns}", self.pid)).unwrap();
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+                thing()
+            });
+            thread.join().unwrap()
+        })
+    }
+
+    /// Whether a ping gets an answer.
+    pub fn ping(&self, from: &str, to: &str) -> bool {
+        self.succeeds(&format!("at {from} ping -c 1 -w 1 {to} >/dev/null"))
+    }
+
+    /// Runs podnet on the host; arguments without spaces.
+    pub fn podnet(&self, args: &str) -> Run {
+        self.podnet_os(&args.split_whitespace().map(OsStr::new).collect::<Vec<_>>())
+    }
+
+    /// Runs podnet on the host.
+    pub fn podnet_os(&self, args: &[impl AsRef<OsStr>]) -> Run {
+        let mut command = self.command("timeout");
+        // Whatever takes this long hangs.
+        command.args(["-s", "KILL", "30", PODNET]).args(args);
+        Run::new(args, command.output().unwrap())
+    }
+
+    /// A trace as JSON, with everything checked that holds for every trace.
+    pub fn trace(&self, args: &str) -> Value {
+        self.podnet(&format!("trace {args} --json")).trace()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.init.kill();
+        let _ = self.init.wait();
+    }
+}
+
+/// The binary.
+pub const PODNET: &str = env!("CARGO_BIN_EXE_podnet");
+
+/// What podnet said.
+pub struct Run {
+    pub code: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    what: String,
+}
+
+impl Run {
+    pub fn new(args: &[impl AsRef<OsStr>], out: Output) -> Run {
+        let what: Vec<OsString> = args.iter().map(|a| a.as_ref().to_owned()).collect();
+        let what = format!("podnet {what:?}");
+        let stderr = String::from_utf8(out.stderr).unwrap();
+        assert!(!stderr.contains("panicked"), "{what}: {stderr}");
+        let code = out.status.code().unwrap_or(-1);
+        assert!((0..=3).contains(&code), "{what} ended with {:?}: {stderr}", out.status);
+        Run { code, stdout: out.stdout, stderr, what }
+    }
+
+    /// The text on stdout.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// The trace on stdout: valid by the schema, and the exit code and stderr are what goes with it.
+    pub fn trace(&self) -> Value {
+        assert_eq!(self.stderr, "", "{}", self.what);
+        let trace: Value = serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("{}: {e}", self.what));
+        valid("trace", &trace);
+        let all = || trace["paths"].as_array().unwrap().iter().map(|p| p["verdict"]["action"].as_str().unwrap());
+        let code = if all().any(|a| a == "dropped") {
+            1
+        } else if all().any(|a| a == "unknown") {
+            3
+        } else {
+            0
+        };
+        assert_eq!(self.code, code, "{}: exit code for {:?}", self.what, all().collect::<Vec<_>>());
+        trace
+    }
+
+    /// The error that podnet could not do its work for: with its id and exit code, one JSON object on stderr and
+    /// nothing on stdout.
+    pub fn refusal(&self) -> Value {
+        assert_eq!(String::from_utf8_lossy(&self.stdout), "", "{}", self.what);
+        let error =
+            serde_json::from_str(&self.stderr).unwrap_or_else(|e| panic!("{}: {e}: {}", self.what, self.stderr));
+        valid("error", &error);
+        assert_eq!(error["exit"], self.code, "{}", self.what);
+        error
+    }
+}
+
+/// Holds a document against its schema.
+fn valid(kind: &str, document: &Value) {
+    static TRACE: OnceLock<jsonschema::Validator> = OnceLock::new();
+    static ERROR: OnceLock<jsonschema::Validator> = OnceLock::new();
+    let validator = if kind == "trace" { &TRACE } else { &ERROR }.get_or_init(|| {
+        let path = format!("{}/schema/{kind}.schema.json", env!("CARGO_MANIFEST_DIR"));
+        let schema = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        jsonschema::validator_for(&schema).unwrap()
+    });
+    let flaws: Vec<String> = validator.iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(flaws.is_empty(), "{flaws:#?}\n{document:#}");
+}
+
+/// Asks again and again until it is so; it is an error that it never is.
+pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !so() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        std::thread::yield_now();
+    }
+}
