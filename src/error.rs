@@ -66,6 +66,13 @@ impl Error {
         Error { id, message: message.into(), hint: None, candidates: Vec::new(), source: None }
     }
 
+    /// The answer could not be written to stdout.
+    pub fn unwritten(cause: std::io::Error) -> Self {
+        Error::new(ErrorId::Failed, "the answer could not be written")
+            .because(cause)
+            .hint("see where stdout leads: a full disk?")
+    }
+
     /// Adds what the reader can do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -1,6 +1,6 @@
 //! The binary: parse, run, print, exit. The only place that prints and the only one that exits.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,11 +14,11 @@ fn main() -> ExitCode {
         Ok(cli) => {
             let json = cli.output.json;
             match commands::run(cli) {
-                Ok(outcome) => {
+                Ok(outcome) => match std::io::stdout().lock().write_all(outcome.text.as_bytes()) {
                     // A closed pipe is the reader's choice, not a failure.
-                    let _ = std::io::stdout().lock().write_all(outcome.text.as_bytes());
-                    return ExitCode::from(outcome.exit);
-                }
+                    Err(e) if e.kind() != ErrorKind::BrokenPipe => (Error::unwritten(e), json),
+                    _ => return ExitCode::from(outcome.exit),
+                },
                 Err(error) => (error, json),
             }
         }

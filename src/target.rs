@@ -34,7 +34,8 @@ pub fn resolve(live: &mut Live, target: &str) -> Result<Source> {
         Some(("netns", rest)) if rest.bytes().all(|b| b.is_ascii_digit()) && !rest.is_empty() => by_inode(live, rest)?,
         Some(("netns", rest)) => by_name(live, rest)?.ok_or_else(|| unknown(rest))?,
         _ if target.contains('/') => by_path(live, Path::new(target), target)?,
-        _ if target.bytes().all(|b| b.is_ascii_digit()) => by_pid(live, target)?,
+        // A name may be all digits, too, where no process has them.
+        _ if target.bytes().all(|b| b.is_ascii_digit()) && !is_only_a_name(target) => by_pid(live, target)?,
         _ => match target.parse::<IpAddr>() {
             Ok(ip) => by_ip(live, ip)?,
             Err(_) => by_any_name(live, target)?,
@@ -186,28 +187,36 @@ fn named(name: &str) -> Vec<PathBuf> {
     NETNS_DIRS.iter().map(|dir| Path::new(dir).join(name)).filter(new).collect()
 }
 
+fn is_only_a_name(digits: &str) -> bool {
+    !named(digits).is_empty() && fs::symlink_metadata(format!("/proc/{digits}")).is_err()
+}
+
 fn ambiguous(name: &str, found: Vec<String>) -> Error {
     Error::new(ErrorId::AmbiguousTarget, format!("{name:?} means several things"))
         .candidates(found)
-        .hint("type one of these instead")
+        .hint("type what one of these lines begins with instead")
 }
 
 fn by_any_name(live: &mut Live, name: &str) -> Result<Found> {
     let is_link = own_link(live, name)?.is_some();
     let names = named(name);
+    let is_host = name == "host";
     match (names.len() + usize::from(is_link), is_link) {
-        (0, _) if name == "host" => by_path(live, Path::new("/proc/1/ns/net"), "/proc/1/ns/net").or_else(|e| {
+        (0, _) if is_host => by_path(live, Path::new("/proc/1/ns/net"), "/proc/1/ns/net").or_else(|e| {
             // An ordinary user may not open pid 1's, and mostly is in it.
             let own = live.spaces.own();
             if live.netns(own).name == "host" { Ok((own, None)) } else { Err(e) }
         }),
         (0, _) => Err(unknown(name)),
-        (1, true) => by_link(live, name),
-        (1, false) => by_name(live, name)?.ok_or_else(|| unknown(name)),
+        (1, true) if !is_host => by_link(live, name),
+        (1, false) if !is_host => by_name(live, name)?.ok_or_else(|| unknown(name)),
         _ => {
             let mut found: Vec<String> = names.iter().map(|p| p.to_string_lossy().into_owned()).collect();
             if is_link {
                 found.push(format!("link:{name}"));
+            }
+            if is_host {
+                found.push("/proc/1/ns/net".to_owned());
             }
             Err(ambiguous(name, found))
         }
@@ -253,7 +262,7 @@ fn by_ip(live: &mut Live, ip: IpAddr) -> Result<Found> {
     if let Some((socket, _)) = live.spaces.socket(own)
         && holds(socket, ip)
     {
-        holders.push((None, format!("{} (net:[{}])", live.netns(own).name, own.ino().unwrap_or(0))));
+        holders.push((None, format!("netns:{} ({})", own.ino().unwrap_or(0), live.netns(own).name)));
     }
     let found = live.spaces.found();
     for (index, candidate) in found.iter().enumerate().filter(|(_, f)| f.id != own) {

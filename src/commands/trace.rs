@@ -14,6 +14,10 @@ pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome>
         return Err(Error::new(ErrorId::Usage, "the address of --to is of the family that was left out")
             .hint("leave -4 or -6 away: --to decides the family"));
     }
+    if args.to.is_some_and(|to| to.is_unspecified()) {
+        return Err(Error::new(ErrorId::Usage, "the address of --to stands for no address at all")
+            .hint("leave --to away to see where everything else goes"));
+    }
     let mut live = Live::new(Spaces::new()?);
     let source = target::resolve(&mut live, &args.target)?;
     let ask = Ask { to: args.to, no_ipv4: args.ipv6, no_ipv6: args.ipv4 };

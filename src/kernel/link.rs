@@ -99,15 +99,18 @@ fn ports_request() -> RouteNetlinkMessage {
 /// A link from the payload of an RTM_NEWLINK.
 pub fn decode(payload: &[u8]) -> Result<Link, DecodeError> {
     const ARPHRD_LOOPBACK: u16 = 772;
-    const IFF_UP: u32 = 1;
+    const IFF_UP: u32 = 0x1;
+    const IFF_NOARP: u32 = 0x80;
     let Some((header, attributes)) = payload.split_at_checked(HEADER) else {
         return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
     };
     let loopback = u16::from_ne_bytes([header[2], header[3]]) == ARPHRD_LOOPBACK;
+    let flags = u32::from_ne_bytes([header[8], header[9], header[10], header[11]]);
     let mut link = Link {
         ifindex: IfIndex(u32::from_ne_bytes([header[4], header[5], header[6], header[7]])),
         kind: if loopback { "loopback" } else { "device" }.to_owned(),
-        up: u32::from_ne_bytes([header[8], header[9], header[10], header[11]]) & IFF_UP != 0,
+        up: flags & IFF_UP != 0,
+        noarp: flags & IFF_NOARP != 0,
         operstate: "UNKNOWN".to_owned(),
         ..Link::default()
     };
@@ -210,9 +213,16 @@ fn decode_port(value: &[u8]) -> BridgePort {
     const HAIRPIN: u16 = 4;
     const LEARNING: u16 = 8;
     const UNICAST_FLOOD: u16 = 9;
+    const BCAST_FLOOD: u16 = 30;
     const ISOLATED: u16 = 33;
-    let mut port =
-        BridgePort { state: "unknown".to_owned(), isolated: false, hairpin: false, learning: true, flood: true };
+    const LOCKED: u16 = 39;
+    let mut port = BridgePort {
+        state: "unknown".to_owned(),
+        learning: true,
+        flood: true,
+        bcast_flood: true,
+        ..BridgePort::default()
+    };
     for attribute in NlasIterator::new(value).flatten() {
         let byte = attribute.value().first().copied().unwrap_or(0);
         match attribute.kind() {
@@ -223,7 +233,9 @@ fn decode_port(value: &[u8]) -> BridgePort {
             HAIRPIN => port.hairpin = byte != 0,
             LEARNING => port.learning = byte != 0,
             UNICAST_FLOOD => port.flood = byte != 0,
+            BCAST_FLOOD => port.bcast_flood = byte != 0,
             ISOLATED => port.isolated = byte != 0,
+            LOCKED => port.locked = byte != 0,
             _ => {}
         }
     }

@@ -11,10 +11,10 @@ use super::procnet::ProcNet;
 use super::route::{self, Side};
 use super::socket::{Dump, Refused};
 use super::spaces::{Access, Spaces};
-use super::{addr, fdb, neigh, sysfs};
+use super::{addr, fdb, neigh, rule, sysfs};
 use crate::model::{
     FdbEntry, Flow, Gap, IfIndex, KindData, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Ports, Route, RouteAnswer,
-    RouteType, Seen, TableId, Topology,
+    RouteType, Rule, Seen, TableId, Topology,
 };
 
 /// What a look-up, an entry or a table of a namespace needs that podnet could not enter.
@@ -208,6 +208,42 @@ impl Topology for Live {
             return Err(self.closed("neighbours", at.netns));
         };
         neigh::get(socket, at.ifindex, ip).map_err(|refused| self.refusal("neighbours", at.netns, &refused))
+    }
+
+    fn proxied(&mut self, at: LinkId, ip: IpAddr) -> Seen<bool> {
+        let Some((socket, Where::Here)) = self.spaces.socket(at.netns) else {
+            return Err(self.closed("neighbour proxies", at.netns));
+        };
+        neigh::is_proxied(socket, at.ifindex, ip)
+            .map_err(|refused| self.refusal("neighbour proxies", at.netns, &refused))
+    }
+
+    fn sysctl(&mut self, netns: NetnsId, name: &str) -> Seen<Option<i64>> {
+        let what = format!("sysctl net/{name}");
+        // /proc/sys/net shows the namespace of the thread that reads.
+        let read = || std::fs::read_to_string(format!("/proc/sys/net/{name}"));
+        let text = match self.spaces.access(netns) {
+            Some(Access::Inside { .. }) if netns == self.spaces.own() => read(),
+            Some(Access::Inside { file, .. }) => file.inside(read),
+            _ => return Err(self.closed(&what, netns)),
+        };
+        match text {
+            Ok(text) => Ok(text.trim().parse().ok()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Gap::new(what, self.spaces.netns(netns).name, e.to_string())),
+        }
+    }
+
+    fn rules(&mut self, netns: NetnsId, ipv6: bool) -> Seen<Vec<Rule>> {
+        let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+        let Some((socket, Where::Here)) = self.spaces.socket(netns) else { return Err(self.closed("rules", netns)) };
+        let dump = rule::dump(socket, family);
+        self.complete("rules", netns, dump)
+    }
+
+    fn doubt(&self, netns: NetnsId, ipv6: bool) -> Option<String> {
+        let known = self.outside(netns)?.has_hidden_rules(ipv6);
+        known.then(|| "it has had policy rules of its own, which /proc does not show".to_owned())
     }
 
     fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>> {

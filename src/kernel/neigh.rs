@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use rtnetlink::packet_core::{DecodeError, Parseable};
@@ -12,6 +14,15 @@ use crate::model::{IfIndex, LlAddr, Neigh, NeighState};
 
 /// The entry of an address on a link; none: there is no entry.
 pub fn get(socket: &mut Socket, index: IfIndex, dst: IpAddr) -> Result<Option<Neigh>, Refused> {
+    let message = request(index, dst);
+    match socket.get(RouteNetlinkMessage::GetNeighbour(message), |payload| decode(payload, dst)) {
+        Ok(neigh) => Ok(Some(neigh)),
+        Err(refused) if refused.errno == Errno::ENOENT => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn request(index: IfIndex, dst: IpAddr) -> NeighbourMessage {
     let mut message = NeighbourMessage::default();
     message.header.ifindex = index.0;
     let (family, address) = match dst {
@@ -20,9 +31,16 @@ pub fn get(socket: &mut Socket, index: IfIndex, dst: IpAddr) -> Result<Option<Ne
     };
     message.header.family = family;
     message.attributes.push(NeighbourAttribute::Destination(address));
-    match socket.get(RouteNetlinkMessage::GetNeighbour(message), |payload| decode(payload, dst)) {
-        Ok(neigh) => Ok(Some(neigh)),
-        Err(refused) if refused.errno == Errno::ENOENT => Ok(None),
+    message
+}
+
+/// The namespace answers for an address that is not its own on this link (`NTF_PROXY`).
+pub fn is_proxied(socket: &mut Socket, index: IfIndex, dst: IpAddr) -> Result<bool, Refused> {
+    let mut message = request(index, dst);
+    message.header.flags = NeighbourFlags::Proxy;
+    match socket.get(RouteNetlinkMessage::GetNeighbour(message), |_| Ok(())) {
+        Ok(()) => Ok(true),
+        Err(refused) if refused.errno == Errno::ENOENT => Ok(false),
         Err(refused) => Err(refused),
     }
 }

@@ -26,9 +26,13 @@ fn decode(payload: &[u8]) -> Result<Rule, DecodeError> {
         iif: None,
         oif: None,
         fwmark: None,
+        also: Vec::new(),
         table: TableId(message.header.table as u32),
         action: action(message.header.action),
     };
+    if message.header.tos != 0 {
+        rule.also.push(format!("tos {:#x}", message.header.tos));
+    }
     let prefix = |ip: &IpAddr, length: u8| {
         IpNet::new(*ip, length).map_err(|_| DecodeError::from(format!("prefix length {length}")))
     };
@@ -39,7 +43,19 @@ fn decode(payload: &[u8]) -> Result<Rule, DecodeError> {
             RuleAttribute::Destination(ip) => rule.dst = Some(prefix(ip, message.header.dst_len)?),
             RuleAttribute::Iifname(name) => rule.iif = Some(name.clone()),
             RuleAttribute::Oifname(name) => rule.oif = Some(name.clone()),
-            RuleAttribute::FwMark(mark) => rule.fwmark = Some(*mark),
+            RuleAttribute::FwMark(mark) => {
+                rule.fwmark = Some(*mark);
+                rule.also.push(format!("fwmark {mark:#x}"));
+            }
+            RuleAttribute::IpProtocol(protocol) => rule.also.push(format!("ipproto {}", i32::from(*protocol))),
+            RuleAttribute::SourcePortRange(range) => rule.also.push(format!("sport {}-{}", range.start, range.end)),
+            RuleAttribute::DestinationPortRange(range) => {
+                rule.also.push(format!("dport {}-{}", range.start, range.end))
+            }
+            // Every rule of a kernel that knows them has the whole range, which says nothing.
+            RuleAttribute::UidRange(range) if (range.start, range.end) != (0, u32::MAX) => {
+                rule.also.push(format!("uidrange {}-{}", range.start, range.end));
+            }
             RuleAttribute::Table(table) => rule.table = TableId(*table),
             _ => {}
         }

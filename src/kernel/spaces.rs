@@ -83,7 +83,9 @@ pub struct Spaces {
 impl Spaces {
     /// Starts with the namespace that podnet itself is in.
     pub fn new() -> Result<Spaces> {
-        let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
+        let kernel = |e: io::Error| {
+            Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e).hint("is /proc mounted?")
+        };
         let file = NetnsFile::own().map_err(kernel)?;
         let socket = Box::new(Socket::open().map_err(kernel)?);
         let own = file.id();

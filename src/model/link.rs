@@ -97,7 +97,7 @@ pub enum KindData {
 }
 
 /// A link's state as a port of a bridge (`IFLA_INFO_SLAVE_DATA`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BridgePort {
     /// `disabled`, `listening`, `learning`, `forwarding` or `blocking` (`IFLA_BRPORT_STATE`).
     pub state: String,
@@ -109,6 +109,10 @@ pub struct BridgePort {
     pub learning: bool,
     /// Unknown unicast is flooded to it (`IFLA_BRPORT_UNICAST_FLOOD`).
     pub flood: bool,
+    /// Broadcasts, and so questions for an address, are flooded to it (`IFLA_BRPORT_BCAST_FLOOD`).
+    pub bcast_flood: bool,
+    /// Lets in only frames from addresses that are in the forwarding database behind it (`IFLA_BRPORT_LOCKED`).
+    pub locked: bool,
 }
 
 /// The link's own sysctls that decide a packet's way (`IFLA_AF_SPEC`); for IPv4 the value of the link itself.
@@ -139,6 +143,8 @@ pub struct Link {
     pub mtu: Option<u32>,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
+    /// Neither asks for link-layer addresses nor answers (`IFF_NOARP`).
+    pub noarp: bool,
     /// Operational state in the words of `ip link` (`IFLA_OPERSTATE`).
     pub operstate: String,
     /// Carrier (`IFLA_CARRIER`).

@@ -146,6 +146,8 @@ pub struct Rule {
     pub oif: Option<String>,
     /// Firewall mark it matches (`FRA_FWMARK`).
     pub fwmark: Option<u32>,
+    /// What else it matches, in the words of `ip rule`: properties that the packets of a trace are not given.
+    pub also: Vec<String>,
     /// Table to look in (`FRA_TABLE`).
     pub table: TableId,
     /// What it does, in the words of `ip rule` (`fra_action`).

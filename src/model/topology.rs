@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{FdbEntry, Flow, Gap, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Route};
+use super::{FdbEntry, Flow, Gap, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Route, Rule};
 
 /// A fact, or why it could not be had.
 pub type Seen<T> = Result<T, Gap>;
@@ -53,6 +53,21 @@ pub trait Topology {
 
     /// The neighbour entry of an address on a link.
     fn neigh(&mut self, at: LinkId, ip: IpAddr) -> Seen<Option<Neigh>>;
+
+    /// The namespace answers on this link for an address that is not its own, because an entry says so
+    /// (`ip neigh add proxy`).
+    fn proxied(&mut self, at: LinkId, ip: IpAddr) -> Seen<bool>;
+
+    /// A sysctl of a namespace that is a number, by its path below `net`: `ipv4/conf/all/rp_filter`; none: this kernel
+    /// does not have it.
+    fn sysctl(&mut self, netns: NetnsId, name: &str) -> Seen<Option<i64>>;
+
+    /// Policy rules of a namespace for one address family.
+    fn rules(&mut self, netns: NetnsId, ipv6: bool) -> Seen<Vec<Rule>>;
+
+    /// Why the routing decisions of a namespace are not to be relied on, where podnet answers them by itself from less
+    /// than the kernel knows.
+    fn doubt(&self, netns: NetnsId, ipv6: bool) -> Option<String>;
 
     /// The entry of a link-layer address in a bridge's forwarding database.
     fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>>;

@@ -1,26 +1,78 @@
 //! Who would answer for an address that no neighbour entry exists for: idle containers have none, and the way of their
-//! first packet is the same all the same.
+//! first packet is the same all the same. Linux is generous with answers for IPv4 and strict for IPv6.
 
 use std::net::IpAddr;
 
 use super::walk::Walk;
-use crate::model::{Flow, Link, LinkId, RouteAnswer, RouteType};
+use crate::model::{Flow, IfIndex, Link, LinkId, NetnsId, RouteAnswer, RouteType};
 
 impl Walk<'_> {
     /// The namespace of this link would answer for an address when asked by it; none: that cannot be told.
     pub(super) fn answers_for(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
-        if link.holds(ip) {
-            return Some(true);
+        let answers = match ip {
+            IpAddr::V4(_) => self.answers_for_v4(at, link, ip)?,
+            // A node solicitation is answered for the addresses of the link that it came by, and no other.
+            IpAddr::V6(_) => link.holds(ip),
+        };
+        Some(answers || self.is_proxied(at, link, ip)?)
+    }
+
+    fn answers_for_v4(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
+        if link.noarp {
+            return Some(false);
         }
-        // Linux answers for every address of the namespace, not only for those of the link that is asked.
-        let flow = Flow { src: self.flow.src.filter(|s| s.is_ipv4() == ip.is_ipv4()), dst: ip };
+        let flow = Flow { src: self.flow.src.filter(IpAddr::is_ipv4), dst: ip };
         match self.topology.route_in(at, &flow) {
-            Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Local => Some(true),
-            // Neighbour proxies for IPv6 are not read, so nothing is ruled out there.
-            Ok(_) if ip.is_ipv6() => None,
-            Ok(RouteAnswer::Route(_)) => link.conf.proxy_arp,
-            Ok(RouteAnswer::Refused(_)) => Some(false),
-            Err(_) => None,
+            // Every address of the namespace, not only those of the link that is asked, unless arp_ignore says so.
+            Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Local => {
+                match self.greatest(at.netns, link, "arp_ignore") {
+                    Some(0) | None => Some(true),
+                    Some(1 | 2) => Some(link.holds(ip)),
+                    Some(8) => Some(false),
+                    Some(_) => None,
+                }
+            }
+            // Proxy ARP, where the way to the address does not lead back to the one who asks.
+            Ok(RouteAnswer::Route(route)) if route.oif != Some(at.ifindex) => {
+                let own = link.conf.proxy_arp == Some(true);
+                Some(own || self.sysctl(at.netns, "ipv4/conf/all/proxy_arp").is_some_and(|v| v != 0))
+            }
+            Ok(_) => Some(false),
+            // Nothing but the links of that namespace can be seen; what they hold they answer for.
+            Err(_) => link.holds(ip).then_some(true),
         }
+    }
+
+    fn is_proxied(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
+        if !self.topology.proxied(at, ip).ok()? {
+            return Some(false);
+        }
+        // IPv4 heeds its entries always, IPv6 only where it is told to.
+        Some(ip.is_ipv4() || self.greatest_v6(at.netns, link, "proxy_ndp").is_some_and(|v| v != 0))
+    }
+
+    /// The value of a link's IPv4 sysctl that counts, where that is the greater one of its own and that of all links.
+    pub(super) fn greatest(&mut self, netns: NetnsId, link: &Link, name: &str) -> Option<i64> {
+        let all = self.sysctl(netns, &format!("ipv4/conf/all/{name}"));
+        let own = self.sysctl(netns, &format!("ipv4/conf/{}/{name}", link.ifname));
+        all.max(own)
+    }
+
+    fn greatest_v6(&mut self, netns: NetnsId, link: &Link, name: &str) -> Option<i64> {
+        let all = self.sysctl(netns, &format!("ipv6/conf/all/{name}"));
+        let own = self.sysctl(netns, &format!("ipv6/conf/{}/{name}", link.ifname));
+        all.max(own)
+    }
+
+    pub(super) fn sysctl(&mut self, netns: NetnsId, name: &str) -> Option<i64> {
+        let value = self.topology.sysctl(netns, name);
+        self.seen(value)
+    }
+
+    /// The address is one of the namespace's own.
+    pub(super) fn is_own_address(&mut self, netns: NetnsId, ip: IpAddr) -> bool {
+        let flow = Flow { src: None, dst: ip };
+        let answer = self.topology.route_out(netns, &flow, None::<IfIndex>);
+        matches!(answer, Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Local)
     }
 }

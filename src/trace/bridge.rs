@@ -25,6 +25,11 @@ impl Walk<'_> {
         {
             return end;
         }
+        if let Some(port) = &port
+            && let Some(end) = self.locked_out(at, port)
+        {
+            return end;
+        }
         self.show_segment(at, port.as_ref());
         match self.way(at, &bridge, port.as_ref(), frame) {
             Way::Up => Next::Input(at, Box::new(bridge)),
@@ -60,6 +65,24 @@ impl Walk<'_> {
             Some("spanning tree is on, or the port was disabled: see bridge -d link".to_owned()),
         );
         Some(self.stop(Action::Dropped, format!("the bridge port {} is {state}", port.ifname)))
+    }
+
+    /// The port lets in only senders that the bridge knows to be behind it.
+    fn locked_out(&mut self, at: LinkId, port: &Link) -> Option<Next> {
+        port.port.as_ref().filter(|p| p.locked)?;
+        let sender = self.hops.iter().rev().find(|h| h.route.is_some()).and_then(|h| h.address)?;
+        let entry = self.topology.fdb(at, sender);
+        if self.seen(entry).is_some_and(|entry| entry.ifindex == port.ifindex) {
+            return None;
+        }
+        let reason = format!("the bridge port {} is locked, and {sender} is not known behind it", port.ifname);
+        let fix = Some(format!(
+            "bridge fdb add {sender} dev {} master static, or bridge link set dev {0} locked off",
+            port.ifname
+        ));
+        let hop = self.hops.len().saturating_sub(2);
+        self.finding_at(hop, Level::Fatal, "port-locked", reason.clone(), "locked is on at the port", fix);
+        Some(self.stop(Action::Dropped, reason))
     }
 
     /// Names the other ports: who else is on the segment.
@@ -132,31 +155,50 @@ impl Walk<'_> {
                 return Way::Unseen(why);
             }
         };
-        let (mut exits, mut hidden) = (Vec::new(), None);
+        let (mut exits, mut hidden, mut holders) = (Vec::new(), None, Vec::new());
+        // An unknown address goes out by the ports that unknown unicast is flooded to, a question by those for broadcasts.
+        let floods = |link: &Link| {
+            link.port.as_ref().is_none_or(|p| if frame.lladdr.is_some() { p.flood } else { p.bcast_flood })
+        };
         for candidate in ports.iter().filter(|c| port.is_none_or(|p| p.ifindex != c.ifindex)) {
             let id = Walk::beside(at, candidate.ifindex);
             // The list of ports says neither kind nor namespace of the other end.
             let Ok(Some(link)) = self.topology.link(id) else { continue };
+            if !floods(&link) {
+                continue;
+            }
             if !link.is_pair() {
                 exits.push(link);
                 continue;
             }
             let far = self.topology.far_end(id, &link);
-            let peer = match far {
-                Ok(Some(far)) => self.topology.link(far),
+            let (far, peer) = match far {
+                Ok(Some(far)) => (far, self.topology.link(far)),
                 Ok(None) => continue,
-                Err(gap) => Err(gap),
+                Err(gap) => {
+                    hidden = Some(gap);
+                    continue;
+                }
             };
             match peer {
-                Ok(Some(peer)) if peer.holds(frame.to) => {
-                    self.resolved(frame, &peer);
-                    return Way::Port(candidate.ifindex);
-                }
                 // A pair that leads to another bridge may lead anywhere.
                 Ok(Some(peer)) if peer.master.is_some() => exits.push(link),
+                Ok(Some(peer)) if self.answers_for(far, &peer, frame.to) == Some(true) => holders.push((link, peer)),
                 Ok(_) => {}
                 Err(gap) => hidden = Some(gap),
             }
+        }
+        if let Some((link, peer)) = holders.first() {
+            self.resolved(frame, peer);
+            let way = Way::Port(link.ifindex);
+            if holders.len() > 1 {
+                let names: Vec<&str> = holders.iter().map(|(link, _)| link.ifname.as_str()).collect();
+                let message = format!("{} devices answer for {} on {}", holders.len(), frame.to, bridge.ifname);
+                let evidence = format!("behind the ports {}", names.join(", "));
+                let fix = Some("take the address from all but one of them; this is the way to the first".to_owned());
+                self.finding(Level::Critical, "duplicate-address", message, evidence, fix);
+            }
+            return way;
         }
         match (exits.as_slice(), hidden) {
             ([exit], None) => Way::Port(exit.ifindex),

@@ -34,7 +34,8 @@ impl Walk<'_> {
 
     /// The packet leaves the machine, unless nobody is there to take it.
     fn leave(&mut self, link: &Link, frame: Frame) -> Next {
-        let neigh = self.hops.last().and_then(|h| h.neigh.as_ref());
+        // The entry stands at the hop that sent the frame; a bridge may be in between.
+        let neigh = self.hops.iter().rev().find(|h| h.route.is_some()).and_then(|h| h.neigh.as_ref());
         if neigh.is_some_and(|n| n.state == NeighState::Failed) {
             return self.stop(Action::Dropped, format!("{} does not answer on {}", frame.to, link.ifname));
         }
@@ -53,8 +54,7 @@ impl Walk<'_> {
                     return self.cross(at, link, far, end, frame);
                 }
                 self.push(far, &end, step);
-                // The link below is a port: its bridge sees the frames that come in by it, not those sent out by it.
-                Next::Transmit(far, Box::new(end), frame)
+                self.below(link, far, end, frame)
             }
             Ok(None) => {
                 self.gap(Gap::new(format!("other end of {}", link.ifname), self.here(), "the kernel names none"));
@@ -62,6 +62,24 @@ impl Walk<'_> {
             }
             Err(gap) => self.unseen(gap),
         }
+    }
+
+    /// Out by the link below. Its bridge sees the frames that come in by it, not those that are sent out by it.
+    fn below(&mut self, link: &Link, far: LinkId, end: Link, frame: Frame) -> Next {
+        let out = matches!(end.kind.as_str(), "device" | "bond" | "team");
+        if link.kind == "vlan" && !out {
+            let reason = format!("tagged frames of {} are not followed beyond {} yet", link.ifname, end.ifname);
+            return self.stop(Action::Unknown, reason);
+        }
+        // Links above the same one reach each other without ever leaving it.
+        if link.kind != "vlan" && frame.to == self.flow.dst {
+            let reason = format!(
+                "another {} above {} may have {}: these are not looked for yet",
+                link.kind, end.ifname, frame.to
+            );
+            return self.stop(Action::Unknown, reason);
+        }
+        Next::Transmit(far, Box::new(end), frame)
     }
 
     /// The other end is there, its index is known, and nothing else of it may be seen.
@@ -125,6 +143,13 @@ impl Walk<'_> {
         let known = frame.lladdr.zip(link.address.filter(|a| !a.is_zero()));
         match known {
             Some((wanted, own)) if wanted != own => {
+                if !link.holds(frame.to) && !self.is_own_address(at.netns, frame.to) {
+                    let reason = format!(
+                        "{} is {own} and the frame is for {wanted}: a macvlan above it may take it, these are not looked for yet",
+                        link.ifname
+                    );
+                    return self.stop(Action::Unknown, reason);
+                }
                 self.finding(
                     Level::Fatal,
                     "neigh-wrong",

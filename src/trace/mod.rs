@@ -11,7 +11,7 @@ mod walk;
 
 use std::net::IpAddr;
 
-use crate::model::{Finding, Gap, NetnsId, Path, Topology};
+use crate::model::{Action, Finding, Gap, NetnsId, Path, Topology};
 
 /// What is asked of a trace.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,12 +43,31 @@ impl Traced {
     }
 }
 
+type Walked = (Path, Vec<Finding>, Vec<Gap>);
+
+/// Follows a start. A router that swallows addresses of documentation networks, as some do, is no reason to call a
+/// default route broken: another stand-in is tried before that.
+fn best(topology: &mut dyn Topology, from: NetnsId, start: start::Start, index: usize) -> Walked {
+    let others = start.stand_ins();
+    let first = walk::walk(topology, from, start, index);
+    let swallowed = first.0.verdict.action == Action::Dropped && first.0.hops.len() > 1 && first.1.is_empty();
+    if !swallowed {
+        return first;
+    }
+    let mut tries = others.into_iter().map(|start| walk::walk(topology, from, start, index));
+    tries.find(|(path, ..)| path.verdict.action != Action::Dropped).unwrap_or(first)
+}
+
 /// Follows packets of a namespace.
 pub fn trace(topology: &mut dyn Topology, from: NetnsId, ask: &Ask) -> Traced {
     let mut traced = Traced::default();
     for start in start::starts(topology, from, ask, &mut traced) {
         let index = traced.paths.len();
-        let (path, findings, gaps) = walk::walk(topology, from, start, index);
+        let (path, findings, gaps) = best(topology, from, start, index);
+        // Two routes can come to the same: a rule on the source leads the packets of one the way of the other.
+        if traced.paths.iter().any(|known| known.to == path.to && known.hops == path.hops) && !path.hops.is_empty() {
+            continue;
+        }
         traced.paths.push(path);
         traced.findings.extend(findings);
         gaps.into_iter().for_each(|gap| traced.add_gap(gap));

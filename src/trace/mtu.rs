@@ -10,9 +10,13 @@ impl Walk<'_> {
         let mut least: Option<(u32, String)> = None;
         for index in 0..self.hops.len() {
             let hop = &self.hops[index];
+            // What goes from port to port, or up to the namespace, is not held against the bridge's own MTU.
+            if hop.step == Step::Master {
+                continue;
+            }
             let route_mtu = hop.route.as_ref().and_then(|r| r.mtu).filter(|m| *m > 0);
             let Some(mtu) = [hop.mtu, route_mtu].into_iter().flatten().min() else { continue };
-            let (name, step) = (hop.ifname.clone(), hop.step);
+            let (name, step) = (format!("{} of {}", hop.ifname, hop.netns_name), hop.step);
             if let Some((before, from)) = &least {
                 let (before, from) = (*before, from.clone());
                 if mtu >= before {
@@ -20,7 +24,7 @@ impl Walk<'_> {
                 }
                 let message = format!("packets of {from} over {mtu} bytes do not fit {name}");
                 let evidence = format!("mtu {before} on {from}, {mtu} on {name}");
-                let fix = Some(format!("set the mtu of {from} to {mtu}"));
+                let fix = Some(format!("set the mtu of {from} to {mtu}, or raise that of {name}"));
                 match step {
                     Step::Route => {
                         let hint = ": they need ICMP errors to get back to the sender";

@@ -3,7 +3,7 @@
 
 use super::walk::{Frame, Next, Walk};
 use crate::model::{
-    Action, Flow, IfIndex, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer, RouteType, Step,
+    Action, Flow, Gap, IfIndex, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer, RouteType, Step,
 };
 
 impl Walk<'_> {
@@ -20,10 +20,61 @@ impl Walk<'_> {
             }
             Err(gap) => return self.unseen(gap),
         };
+        self.doubt(from);
+        let route = match self.with_source(from, bound_to, route) {
+            Ok(route) => route,
+            Err(end) => return end,
+        };
         self.flow.src = self.flow.src.or(route.prefsrc);
         match route.kind {
             RouteType::Unicast => self.send(from, route),
             _ => self.deliver_own(from, route),
+        }
+    }
+
+    /// A connection is looked up twice: without a source, and then with the one that this gave, which rules may send
+    /// elsewhere. IPv6 keeps the first answer.
+    fn with_source(&mut self, from: NetnsId, bound_to: Option<IfIndex>, first: Route) -> Result<Route, Next> {
+        let Some(src) = first.prefsrc.filter(|src| src.is_ipv4() && self.flow.src.is_none()) else { return Ok(first) };
+        let flow = Flow { src: Some(src), dst: self.flow.dst };
+        match self.topology.route_out(from, &flow, bound_to) {
+            Ok(RouteAnswer::Route(second)) => {
+                if (second.oif, second.gateway) != (first.oif, first.gateway) {
+                    self.flow.src = Some(src);
+                    let name = self.topology.netns(from).name;
+                    self.gap(Gap::new(
+                        "the way of datagrams without a connection",
+                        name,
+                        format!("a rule sends packets from {src} another way than those that have no source yet; the path is that of a connection"),
+                    ));
+                }
+                Ok(Route { prefsrc: Some(src), ..second })
+            }
+            Ok(RouteAnswer::Refused(errno)) => {
+                let name = self.topology.netns(from).name;
+                let reason = format!("{}, once it has the source {src}", refusal(&errno, &name, &self.flow));
+                Err(self.stop(Action::Dropped, reason))
+            }
+            Err(_) => Ok(first),
+        }
+    }
+
+    /// Records what a routing decision of a namespace did not take into account.
+    fn doubt(&mut self, netns: NetnsId) {
+        let ipv6 = self.flow.dst.is_ipv6();
+        let name = self.topology.netns(netns).name;
+        if let Some(why) = self.topology.doubt(netns, ipv6) {
+            self.doubtful.get_or_insert(format!("{name}: {why}"));
+            return;
+        }
+        let Ok(rules) = self.topology.rules(netns, ipv6) else { return };
+        for rule in rules.iter().filter(|r| !r.also.is_empty()) {
+            let what = format!("rule {} ({})", rule.priority, rule.also.join(", "));
+            self.gap(Gap::new(
+                what,
+                &name,
+                "the packet of this trace has none of these, so the rule was not considered",
+            ));
         }
     }
 
@@ -40,10 +91,12 @@ impl Walk<'_> {
             }
             Err(gap) => return self.unseen(gap),
         };
+        self.doubt(at.netns);
         match route.kind {
             RouteType::Unicast => {
-                // IPv4's look-up refuses by itself where forwarding is off; IPv6 decides after it.
-                if self.flow.dst.is_ipv6() && link.conf.forwarding6 == Some(false) {
+                // IPv4's look-up refuses by itself where forwarding is off; IPv6 decides after it, and by the sysctl of
+                // the whole namespace: that of the link only says whether it behaves as a router's.
+                if self.flow.dst.is_ipv6() && !self.forwards_v6(at.netns, &link) {
                     return self.not_forwarding(&link, "net.ipv6.conf.all.forwarding");
                 }
                 self.send(at.netns, route)
@@ -54,6 +107,12 @@ impl Walk<'_> {
             }
             other => self.stop(Action::Unknown, format!("a route of type {} takes it", other.word())),
         }
+    }
+
+    fn forwards_v6(&mut self, netns: NetnsId, link: &Link) -> bool {
+        // What cannot be read is a gap by now, and not held against the path.
+        self.sysctl(netns, "ipv6/conf/all/forwarding") != Some(0)
+            || self.sysctl(netns, &format!("ipv6/conf/{}/force_forwarding", link.ifname)).is_some_and(|v| v != 0)
     }
 
     /// A route sends the packet out by a link of the namespace.
@@ -67,6 +126,7 @@ impl Walk<'_> {
             Err(end) => return end,
         };
         route.dev = Some(link.ifname.clone());
+        let others = route.nexthops.len().saturating_sub(1);
         let to = route.gateway.unwrap_or(self.flow.dst);
         self.push(at, &link, Step::Route);
         let neigh = if link.is_loopback() {
@@ -78,6 +138,15 @@ impl Walk<'_> {
         if let Some(hop) = self.hops.last_mut() {
             hop.route = Some(route);
             hop.neigh = neigh.clone();
+        }
+        if others > 0 {
+            self.finding(
+                Level::Warning,
+                "multipath",
+                format!("1 of {} next hops was followed: other connections go by the others", others + 1),
+                format!("the route of {} has {} next hops", self.here(), others + 1),
+                None,
+            );
         }
         if !link.up {
             return self.down(&link);
@@ -100,6 +169,14 @@ impl Walk<'_> {
     fn deliver_own(&mut self, netns: NetnsId, mut route: Route) -> Next {
         if !matches!(route.kind, RouteType::Local | RouteType::Anycast) {
             return self.stop(Action::Unknown, format!("a route of type {} takes it", route.kind.word()));
+        }
+        // Whatever link has the address, the packet crosses the loopback device.
+        let lo = LinkId { netns, ifindex: IfIndex(1) };
+        if let Ok(Some(lo_link)) = self.topology.link(lo)
+            && !lo_link.up
+        {
+            self.push(lo, &lo_link, Step::Local);
+            return self.down(&lo_link);
         }
         if let Some(oif) = route.oif {
             let at = LinkId { netns, ifindex: oif };
@@ -124,29 +201,44 @@ impl Walk<'_> {
             return self.not_forwarding(link, "net.ipv4.ip_forward");
         }
         // Kernels say EXDEV or, from 6.14 on, EINVAL for a source that fails validation; EINVAL is a blackhole, too.
-        // An output look-up has no source to validate, so it tells the two apart.
-        if matches!(errno, "EXDEV" | "EINVAL") {
-            let here = self.here();
-            let plain = Flow { src: None, dst: self.flow.dst };
-            if let Ok(RouteAnswer::Route(_)) = self.topology.route_out(at.netns, &plain, None) {
-                let src = self.flow.src.map_or_else(|| "its source".to_owned(), |s| s.to_string());
-                self.finding(
-                    Level::Fatal,
-                    "source-refused",
-                    format!("{here} refuses packets from {src} on {}", link.ifname),
-                    format!("the kernel's look-up for a packet from {src} arriving by {} says {errno}", link.ifname),
-                    Some(format!(
-                        "the way back to {src} does not lead out by {0}: mend the route, or set \
-                         net.ipv4.conf.{0}.rp_filter and net.ipv4.conf.all.rp_filter to 2",
-                        link.ifname
-                    )),
-                );
-                let reason = format!("source validation (rp_filter) on {} refuses packets from {src}", link.ifname);
-                return self.stop(Action::Dropped, reason);
-            }
+        if matches!(errno, "EXDEV" | "EINVAL")
+            && let Some(end) = self.source_refused(at, link, errno)
+        {
+            return end;
         }
         let reason = refusal(errno, &self.here(), &self.flow);
         self.stop(Action::Dropped, reason)
+    }
+
+    /// Whether it is the source that the namespace refuses, and why; none: it is not, or that cannot be told.
+    fn source_refused(&mut self, at: LinkId, link: &Link, errno: &str) -> Option<Next> {
+        let (src, here) = (self.flow.src?, self.here());
+        let evidence = format!("the kernel's look-up for a packet from {src} arriving by {} says {errno}", link.ifname);
+        if self.is_own_address(at.netns, src) {
+            let message = format!("{here} has the address {src} itself and refuses packets from it");
+            let fix = Some(format!("take {src} from one of the two"));
+            self.finding(Level::Fatal, "source-duplicate", message, evidence, fix);
+            return Some(self.stop(Action::Dropped, format!("{src} is an address of {here} itself")));
+        }
+        if self.greatest(at.netns, link, "rp_filter").unwrap_or(0) == 0 {
+            return None;
+        }
+        // An output look-up has no source to validate: where it refuses as well, the destination is at fault.
+        let there = Flow { src: None, dst: self.flow.dst };
+        let Ok(RouteAnswer::Route(_)) = self.topology.route_out(at.netns, &there, None) else { return None };
+        let back = self.topology.route_out(at.netns, &Flow { src: None, dst: src }, None);
+        let fix = match back {
+            Ok(RouteAnswer::Route(back)) if back.oif != Some(link.ifindex) => format!(
+                "the way back to {src} leads out by another link: mend the route, or set \
+                 net.ipv4.conf.{0}.rp_filter and net.ipv4.conf.all.rp_filter to 2",
+                link.ifname
+            ),
+            _ => format!("add a route back to {src} by {}", link.ifname),
+        };
+        let message = format!("{here} refuses packets from {src} on {}", link.ifname);
+        self.finding(Level::Fatal, "source-refused", message, evidence, Some(fix));
+        let reason = format!("source validation (rp_filter) on {} refuses packets from {src}", link.ifname);
+        Some(self.stop(Action::Dropped, reason))
     }
 
     fn not_forwarding(&mut self, link: &Link, sysctl: &str) -> Next {
@@ -169,7 +261,7 @@ fn refusal(errno: &str, here: &str, flow: &Flow) -> String {
         "ENETUNREACH" => format!("{here} has no route to {dst}"),
         "EHOSTUNREACH" => format!("{here} has an unreachable route for {dst}, or does not forward"),
         "EACCES" => format!("a prohibit route of {here} refuses {dst}"),
-        "EINVAL" => format!("a blackhole route of {here} swallows {dst}"),
+        "EINVAL" => format!("a blackhole route or rule of {here} swallows {dst}, or it refuses the source"),
         other => format!("the routing of {here} refuses {dst}: {other}"),
     }
 }

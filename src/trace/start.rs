@@ -31,8 +31,28 @@ pub(super) enum Start {
         /// Routes were seen, and none leads out.
         no_route: bool,
     },
+    /// A route leads out by a link, and nothing that podnet can send takes it.
+    Unused {
+        /// What the path is called.
+        to: String,
+        /// The link.
+        link: Box<Link>,
+    },
     /// The namespace has no link that could lead anywhere.
     Nowhere,
+}
+
+impl Start {
+    /// The same start with the other addresses that stand for any.
+    pub(super) fn stand_ins(&self) -> Vec<Start> {
+        let Start::Flow { to, flow, bound_to } = self else { return Vec::new() };
+        if to != "default" {
+            return Vec::new();
+        }
+        let others = anywhere(&Ask::default()).filter(|ip| ip.is_ipv6() == flow.dst.is_ipv6() && *ip != flow.dst);
+        let with = |dst| Start::Flow { to: to.clone(), flow: Flow { dst, ..*flow }, bound_to: *bound_to };
+        others.map(with).collect()
+    }
 }
 
 pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, traced: &mut Traced) -> Vec<Start> {
@@ -55,7 +75,7 @@ pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, trac
             }
             let widest = routes.as_deref().unwrap_or_default().iter().filter(|r| leads_out(r, link, ipv6));
             if let Some(route) = widest.min_by_key(|r| (r.dst.prefix_len(), r.metric)) {
-                starts.extend(follow(topology, from, link, route, ask));
+                starts.extend(follow(topology, from, &links, link, route, ask));
             }
         }
     }
@@ -76,22 +96,34 @@ fn leads_out(route: &Route, link: &Link, ipv6: bool) -> bool {
 
 /// The packets that a route sends out by a link: those that any process may send, or, where another route is
 /// preferred, those from the link's own address, or else those of a process that is bound to the link.
-fn follow(topology: &mut dyn Topology, from: NetnsId, link: &Link, route: &Route, ask: &Ask) -> Option<Start> {
+fn follow(
+    topology: &mut dyn Topology,
+    from: NetnsId,
+    links: &[Link],
+    link: &Link,
+    route: &Route,
+    ask: &Ask,
+) -> Option<Start> {
     let ipv6 = route.dst.addr().is_ipv6();
     let goals: Vec<IpAddr> = match route.dst.prefix_len() {
         0 => anywhere(ask).filter(|ip| ip.is_ipv6() == ipv6).collect(),
         _ => route.dst.hosts().next().into_iter().collect(),
     };
-    let own = link.addrs.iter().find(|a| a.local.is_ipv6() == ipv6 && !a.link_scope).map(|a| a.local);
-    let mut senders = vec![(None, None)];
-    senders.extend(own.map(|src| (Some(src), None)));
-    senders.push((None, Some(link.ifindex)));
+    let usable = |l: &&Link| l.ifindex == link.ifindex;
+    // The link's own addresses first: a rule for another link's is the odder thing.
+    let (own, others): (Vec<&Link>, Vec<&Link>) = links.iter().partition(usable);
+    let sources = own.into_iter().chain(others).flat_map(|l| &l.addrs);
+    let sources = sources.filter(|a| a.local.is_ipv6() == ipv6 && !a.link_scope).map(|a| (Some(a.local), None));
+    let senders = [(None, None)].into_iter().chain(sources).chain([(None, Some(link.ifindex))]);
     for (src, bound_to) in senders {
         for dst in &goals {
             let flow = Flow { src, dst: *dst };
             match topology.route_out(from, &flow, bound_to) {
                 Ok(RouteAnswer::Route(answer))
-                    if answer.oif == Some(link.ifindex) && answer.dst.prefix_len() == route.dst.prefix_len() =>
+                    if answer.oif == Some(link.ifindex)
+                        // Of table 0 is what the kernel makes up for a packet that is bound to a link.
+                        && answer.table.0 != 0
+                        && answer.dst.prefix_len() == route.dst.prefix_len() =>
                 {
                     return Some(Start::Flow { to: route.dst_text(), flow, bound_to });
                 }
@@ -99,12 +131,8 @@ fn follow(topology: &mut dyn Topology, from: NetnsId, link: &Link, route: &Route
             }
         }
     }
-    // The route is there and the kernel will not use it: follow what it does instead.
-    goals.first().map(|dst| Start::Flow {
-        to: route.dst_text(),
-        flow: Flow { src: None, dst: *dst },
-        bound_to: Some(link.ifindex),
-    })
+    // The route is there, and no packet that podnet can think of takes it.
+    Some(Start::Unused { to: route.dst_text(), link: Box::new(link.clone()) })
 }
 
 fn wiring(links: Vec<Link>, routes: Option<&[Route]>) -> Vec<Start> {
@@ -126,7 +154,7 @@ fn wiring(links: Vec<Link>, routes: Option<&[Route]>) -> Vec<Start> {
     starts
 }
 
-fn anywhere(ask: &Ask) -> impl Iterator<Item = IpAddr> {
+fn anywhere(ask: &Ask) -> impl Iterator<Item = IpAddr> + use<> {
     let (no_ipv4, no_ipv6) = (ask.no_ipv4, ask.no_ipv6);
     ANYWHERE
         .iter()

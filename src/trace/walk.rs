@@ -44,6 +44,8 @@ pub(super) struct Walk<'a> {
     gaps: Vec<Gap>,
     path: usize,
     arrived: HashSet<LinkId>,
+    /// Why a good end is not to be relied on.
+    pub doubtful: Option<String>,
 }
 
 /// Follows one start to its end.
@@ -62,6 +64,7 @@ pub(super) fn walk(
         gaps: Vec::new(),
         path,
         arrived: HashSet::new(),
+        doubtful: None,
     };
     let (to, verdict, dst, bound_to) = match start {
         Start::Flow { to, flow, bound_to } => {
@@ -70,18 +73,37 @@ pub(super) fn walk(
             (to, walk.run(first), Some(flow.dst), bound_to)
         }
         Start::Wiring { to, link, no_route } => (to, walk.wiring(from, *link, no_route), None, None),
+        Start::Unused { to, link } => {
+            let at = LinkId { netns: from, ifindex: link.ifindex };
+            walk.push(at, &link, Step::Route);
+            let reason =
+                format!("a route leads out by {}, and no packet that podnet can think of takes it", link.ifname);
+            (to, walk.end(Action::Unknown, reason), None, None)
+        }
         Start::Nowhere => {
             let verdict = walk.end(Action::Dropped, "the namespace has no link but the loopback device");
             ("default".to_owned(), verdict, None, None)
         }
     };
     walk.check_mtu();
+    let verdict = walk.with_doubt(verdict);
     let bound_to = bound_to.and_then(|_| walk.hops.first()).map(|h| h.ifname.clone());
     let path = Path { to, dst, src: walk.flow.src, bound_to, verdict, hops: walk.hops };
     (path, walk.findings, walk.gaps)
 }
 
 impl Walk<'_> {
+    /// A decision that was made on less than the kernel knows makes no promise.
+    fn with_doubt(&self, verdict: Verdict) -> Verdict {
+        match (&self.doubtful, verdict.action) {
+            (Some(why), Action::Delivered | Action::LeavesNode) => {
+                let reason = format!("{}, if nothing hidden decides otherwise ({why})", verdict.reason);
+                Verdict { action: Action::Unknown, reason, ..verdict }
+            }
+            _ => verdict,
+        }
+    }
+
     fn run(&mut self, first: Next) -> Verdict {
         let mut next = first;
         for _ in 0..MOST_STEPS {

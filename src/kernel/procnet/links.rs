@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::files::{Files, LIMIT, LIMIT_SQUARE, address6, fields, number};
 use crate::kernel::text;
-use crate::model::{DevConf, Gap, IfIndex, Link, LinkAddr};
+use crate::model::{Gap, IfIndex, Link, LinkAddr};
 
 /// Links whose index is asked for one by one; each costs a file.
 const ASKED_ONE_BY_ONE: usize = 1024;
@@ -179,20 +179,8 @@ fn link(name: &[u8], ifindex: IfIndex) -> Link {
         ifname: text(name),
         // Index 1 is the loopback of every namespace: the kernel makes it first.
         kind: if ifindex == IfIndex(1) { "loopback" } else { "unknown" }.into(),
-        address: None,
-        mtu: None,
-        up: false,
         operstate: "UNKNOWN".into(),
-        carrier: None,
-        master: None,
-        link: None,
-        link_netnsid: None,
-        data: None,
-        port_kind: None,
-        port: None,
-        conf: DevConf::default(),
-        driver: None,
-        addrs: Vec::new(),
+        ..Link::default()
     }
 }
 

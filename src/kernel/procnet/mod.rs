@@ -40,6 +40,7 @@ pub struct ProcNet {
     v4: table::Tables,
     v6: table::Tables,
     files: files::Files,
+    hidden_rules: [bool; 2],
 }
 
 impl ProcNet {
@@ -60,13 +61,19 @@ impl ProcNet {
         let (mut v4, trie) = route4::read(&files, &names, &mut gaps)?;
         let addrs4 = addr4::place(&trie, &mut v4, &mut links, &files, &mut gaps);
         let v6 = route6::read(&files, &names, &mut gaps)?;
-        for (family, set) in [("IPv4", !v4.merged && v4.unsure.is_none()), ("IPv6", v6.others)] {
+        let hidden_rules = [!v4.merged && v4.unsure.is_none(), v6.others];
+        for (family, set) in ["IPv4", "IPv6"].into_iter().zip(hidden_rules) {
             if set {
                 let why = "there have been some, and /proc does not show them";
                 gaps.push(files.gap(format!("{family} rules and tables other than main"), why));
             }
         }
-        Ok(ProcNet { pid, links, gaps, names, addrs4, addrs6, v4, v6, files })
+        Ok(ProcNet { pid, links, gaps, names, addrs4, addrs6, v4, v6, files, hidden_rules })
+    }
+
+    /// The namespace has had policy rules or tables of its own, of which nothing more can be seen.
+    pub fn has_hidden_rules(&self, ipv6: bool) -> bool {
+        self.hidden_rules[usize::from(ipv6)]
     }
 
     /// The routes of the main and the local tables; those that the files show too little of are left out.
