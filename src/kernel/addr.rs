@@ -1,12 +1,18 @@
-//! Addresses of links: RTM_GETADDR, of one link or of all.
+//! Addresses of links: RTM_GETADDR, of one link or of all. Reads in place only the attributes that are wanted: the label
+//! repeats the link's name, and a container that gives its link a name that is no text must not hide its addresses.
+
+use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
-use rtnetlink::packet_core::{DecodeError, Parseable};
+use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_core::{DecodeError, NlasIterator};
 
 use super::link::Where;
 use super::socket::{Dump, Refused, Socket};
 use crate::model::{IfIndex, LinkAddr};
+
+/// Length of `struct ifaddrmsg`.
+const HEADER: usize = 8;
 
 /// Addresses of one link, or of all, each with the index of its link. IPv4 comes before IPv6.
 pub fn dump(socket: &mut Socket, of: Option<IfIndex>, place: Where) -> Result<Dump<(IfIndex, LinkAddr)>, Refused> {
@@ -22,18 +28,33 @@ pub fn dump(socket: &mut Socket, of: Option<IfIndex>, place: Where) -> Result<Du
 }
 
 fn decode(payload: &[u8]) -> Result<Option<(IfIndex, LinkAddr)>, DecodeError> {
-    let message = AddressMessage::parse(payload)?;
+    // if_addr.h, rtnetlink.h
+    const IFA_ADDRESS: u16 = 1;
+    const IFA_LOCAL: u16 = 2;
+    const RT_SCOPE_LINK: u8 = 253;
+    let Some(([_, prefix_len, _, scope, index @ ..], attributes)) = payload.split_first_chunk::<HEADER>() else {
+        return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
+    };
     let (mut address, mut local) = (None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Address(ip) => address = Some(*ip),
-            AddressAttribute::Local(ip) => local = Some(*ip),
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute?;
+        match attribute.kind() {
+            IFA_ADDRESS => address = ip(attribute.value()),
+            IFA_LOCAL => local = ip(attribute.value()),
             _ => {}
         }
     }
     // On a point-to-point link IFA_ADDRESS is the other side's; IPv6 has IFA_LOCAL only there.
     Ok(local.or(address).map(|local| {
-        let link_scope = message.header.scope == AddressScope::Link;
-        (IfIndex(message.header.index), LinkAddr { local, prefix_len: message.header.prefix_len, link_scope })
+        let link_scope = *scope == RT_SCOPE_LINK;
+        (IfIndex(u32::from_ne_bytes(*index)), LinkAddr { local, prefix_len: *prefix_len, link_scope })
     }))
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    match value.len() {
+        4 => value.first_chunk::<4>().map(|b| IpAddr::from(*b)),
+        16 => value.first_chunk::<16>().map(|b| IpAddr::from(*b)),
+        _ => None,
+    }
 }

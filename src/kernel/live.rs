@@ -126,13 +126,12 @@ impl Topology for Live {
                 link.driver = sysfs::driver(link);
             }
             match addrs {
-                Ok(dump) => link.addrs = dump.items.into_iter().map(|(_, addr)| addr).collect(),
                 // The link may have gone in between; its addresses went with it.
                 Err(refused) if refused.errno == Errno::ENODEV => {}
-                Err(refused) => {
-                    let gap = self.refusal("addresses", id.netns, &refused);
-                    self.gaps.push(gap);
-                }
+                addrs => match self.complete("addresses", id.netns, addrs) {
+                    Ok(addrs) => link.addrs = addrs.into_iter().map(|(_, addr)| addr).collect(),
+                    Err(gap) => self.gaps.push(gap),
+                },
             }
         }
         Ok(found)

@@ -1,6 +1,7 @@
 //! The binary on real networks: every test builds nodes of namespaces with `ip` and `bridge`, asks podnet about them, and
 //! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
 
+mod broken;
 mod hostile;
 mod isolate;
 mod needs;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Err(why) => Err(why),
     };
     let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
-    let all = [reference::tests(), peers::tests(), targets::tests(), hostile::tests()];
+    let all = [reference::tests(), peers::tests(), targets::tests(), hostile::tests(), broken::tests()];
     let trials = all.into_iter().flatten().map(|test| {
         let missing = match &isolated {
             Err(why) => Some(why.clone()),

@@ -26,9 +26,9 @@ const PRELUDE: &str = r#"
     at() { ( enter "$@" ); }
     spawn() {
         ( exec >/dev/null 2>&1 </dev/null; enter "$@" ) &
-        # It is the program, and in its namespace, once it bears the program's name.
-        program=$2
-        while [ "$(cat /proc/$!/comm)" != $program ]; do :; done
+        shift
+        # It is the program, and in its namespace, once it has the program's arguments.
+        while [ "$(tr '\0' ' ' </proc/$!/cmdline)" != "$* " ]; do :; done
     }
     set_in() {
         ns=$1; shift
@@ -38,10 +38,11 @@ const PRELUDE: &str = r#"
         done
     }
     nameless() {
-        ( exec >/dev/null 2>&1 </dev/null unshare -n sleep infinity ) &
+        name=$1
+        ( exec unshare -n sleep infinity >/dev/null 2>&1 </dev/null ) &
         while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done
         mkdir -p /run/nameless
-        ln -s /proc/$!/ns/net /run/nameless/$1
+        ln -s /proc/$!/ns/net /run/nameless/$name
     }
 "#;
 
@@ -87,7 +88,7 @@ impl Node {
 
     /// Runs a script as the node's root; what it prints. A failure ends the test.
     pub fn sh(&self, script: &str) -> String {
-        let out = self.command("sh").args(["-euc", &format!("{PRELUDE}{script}")]).output().unwrap();
+        let out = self.script(script);
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(out.status.success(), "{script}\n{text}{}", String::from_utf8_lossy(&out.stderr));
         text
@@ -95,8 +96,12 @@ impl Node {
 
     /// Whether a script succeeds.
     pub fn succeeds(&self, script: &str) -> bool {
-        let out = self.command("sh").args(["-euc", &format!("{PRELUDE}{script}")]).output().unwrap();
-        out.status.success()
+        self.script(script).status.success()
+    }
+
+    fn script(&self, script: &str) -> Output {
+        let mut command = self.command("timeout");
+        command.args(["-s", "KILL", "60", "sh", "-euc", &format!("{PRELUDE}{script}")]).output().unwrap()
     }
 
     /// What a program with JSON output says.

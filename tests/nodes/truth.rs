@@ -184,26 +184,29 @@ pub fn counted(node: &Node, path: &Value) -> BTreeSet<String> {
     (0..list.len()).filter(|i| !passes_on(*i)).map(|i| list[i].0.to_owned()).collect()
 }
 
-/// Whether echo requests from a namespace are taken in by another one, and how many of them: this way only, as a trace
-/// tells it. Kernel counters of the receiver, not answers.
+/// Whether an echo request from a namespace is taken in by another one: this way only, as a trace tells it. The
+/// receiver's counter says so, not an answer.
 pub fn arrives(node: &Node, from: &str, to: &str, at: &str) -> bool {
-    let count = || -> u64 {
-        let script = match to.contains(':') {
-            true => format!(
-                "at {at} sh -c 'while read -r key n; do [ $key != Icmp6InEchos ] || echo $n; done </proc/net/snmp6'"
-            ),
-            false => format!("at {at} grep ^Icmp: /proc/net/snmp"),
-        };
-        let text = node.sh(&script);
-        match text.split_once('\n') {
-            Some((names, values)) if text.starts_with("Icmp:") => {
-                let mut fields = names.split(' ').zip(values.trim().split(' '));
-                fields.find(|(name, _)| *name == "InEchos").unwrap().1.parse().unwrap()
-            }
-            _ => text.trim().parse().unwrap(),
-        }
-    };
-    let before = count();
-    node.succeeds(&format!("at {from} ping -q -c 3 -i 0.2 -w 1 {to} >/dev/null 2>&1"));
-    count() > before
+    let before = echo_requests(node, to, at);
+    node.succeeds(&format!("at {from} ping -q -c 1 -w 2 {to} >/dev/null 2>&1"));
+    echo_requests(node, to, at) > before
+}
+
+/// Whether a few echo requests are all lost on the way.
+pub fn lost(node: &Node, from: &str, to: &str, at: &str) -> bool {
+    let before = echo_requests(node, to, at);
+    node.succeeds(&format!("at {from} ping -q -c 3 -i 0.05 -W 0.3 {to} >/dev/null 2>&1"));
+    echo_requests(node, to, at) == before
+}
+
+/// How many echo requests a namespace has taken in.
+fn echo_requests(node: &Node, to: &str, at: &str) -> u64 {
+    if to.contains(':') {
+        let text = node.sh(&format!("at {at} grep ^Icmp6InEchos /proc/net/snmp6"));
+        return text.split_whitespace().nth(1).unwrap().parse().unwrap();
+    }
+    let text = node.sh(&format!("at {at} grep ^Icmp: /proc/net/snmp"));
+    let (names, values) = text.split_once('\n').unwrap();
+    let mut fields = names.split(' ').zip(values.trim().split(' '));
+    fields.find(|(name, _)| *name == "InEchos").unwrap().1.parse().unwrap()
 }
