@@ -23,6 +23,10 @@ pub(super) fn run(args: &DemoArgs, output: &Output, style: Style) -> Result<Outc
         return keep(&name);
     }
     let interactive = args.shell || !args.command.is_empty();
+    if interactive && output.json {
+        return Err(Error::new(ErrorId::Usage, "--json says nothing about what a shell or a command prints")
+            .hint("leave --json away, or give it to the command"));
+    }
     let keyboard = if interactive { Keyboard::BelongsToCommand } else { Keyboard::EndsAll };
     if let Side::Outside(exit) = isolate::reexec(keyboard)? {
         // The inner run has said all there is to say.

@@ -50,7 +50,7 @@ pub fn build(machines: &[Machine]) -> Result<Built> {
     sethostname(NODE_A).map_err(|e| failed("host name could not be set")(e.into()))?;
     // As the holders do; a name that does not stick is no loss.
     let _ = CString::new(NODE_A).map(|name| set_name(&name));
-    let (holders, netns) = namespaces(machines).map_err(failed("namespaces could not be made"))?;
+    let (holders, netns) = namespaces(machines)?;
     wiring::apply(&scene::plan(machines, Path::new("/proc/sys/net/ipv6").exists()), &netns)?;
     await_links(&netns);
     greet(machines, &netns);
@@ -63,20 +63,21 @@ pub fn build(machines: &[Machine]) -> Result<Built> {
 }
 
 /// A process for each machine but the own node, and a name for every one.
-fn namespaces(machines: &[Machine]) -> io::Result<(Vec<Holder>, BTreeMap<NetnsRef, NetnsFile>)> {
-    fs::create_dir_all(NAMES)?;
+fn namespaces(machines: &[Machine]) -> Result<(Vec<Holder>, BTreeMap<NetnsRef, NetnsFile>)> {
+    let failed = |e: io::Error| Error::new(ErrorId::Isolation, "the demo's namespaces could not be made").because(e);
+    fs::create_dir_all(NAMES).map_err(failed)?;
     let mut holders = Vec::new();
     for machine in machines.iter().filter(|m| m.name != NODE_A) {
-        holders.push((machine.name, Holder::start(machine.name)?));
+        holders.push((machine.name, Holder::start(machine.name).map_err(failed)?));
     }
     let mut netns = BTreeMap::new();
     for (name, holder) in &mut holders {
-        let file = NetnsFile::from_fd(holder.netns()?.into())?;
-        bind(&holder.path(), name)?;
+        let file = NetnsFile::from_fd(holder.netns()?.into()).map_err(failed)?;
+        bind(&holder.path(), name).map_err(failed)?;
         netns.insert(NetnsRef::Named((*name).to_owned()), file);
     }
-    bind("/proc/self/ns/net", NODE_A)?;
-    netns.insert(NetnsRef::Named(NODE_A.to_owned()), NetnsFile::own()?);
+    bind("/proc/self/ns/net", NODE_A).map_err(failed)?;
+    netns.insert(NetnsRef::Named(NODE_A.to_owned()), NetnsFile::own().map_err(failed)?);
     Ok((holders.into_iter().map(|(_, holder)| holder).collect(), netns))
 }
 

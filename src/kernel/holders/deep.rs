@@ -7,10 +7,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::libc;
 
-use super::process::{NEEDS, Process, numbers};
-use super::{Census, ns};
+use super::process::{Missed, Process, numbers};
+use super::{Census, counted, ns};
 use crate::kernel::netns::NetnsFile;
-use crate::model::{Gap, HolderType, Pid};
+use crate::model::{Gap, HolderType, NetnsId, Pid};
 
 /// File descriptors looked at in one process; a container can open a million to keep podnet busy.
 const FDS: usize = 65_536;
@@ -35,7 +35,7 @@ pub(super) fn threads(census: &mut Census, process: &Process, of_process: Option
 pub(super) struct Deep {
     /// Namespaces of the sockets asked so far: processes that fork share their sockets.
     sockets: HashMap<u64, Option<u64>>,
-    unreadable: usize,
+    unreadable: Missed,
     refused: usize,
     cut: Vec<Pid>,
 }
@@ -50,7 +50,10 @@ impl Deep {
         let pid = process.pid;
         let dir = format!("/proc/{pid}/fd");
         if let Err(error) = std::fs::read_dir(&dir) {
-            self.unreadable += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
+            match nix::Error::try_from(error) {
+                Ok(nix::Error::ENOENT | nix::Error::ESRCH) | Err(_) => {}
+                Ok(error) => self.unreadable.add(error),
+            }
             return;
         }
         // What the process itself is in needs no second holder of the same pid.
@@ -65,6 +68,14 @@ impl Deep {
             let Ok(link) = process.link(&format!("fd/{fd}")) else { continue };
             if let Some(inode) = ns::inode(&link) {
                 if files.insert(inode) {
+                    let path = Some(format!("{dir}/{fd}"));
+                    census.hold(inode, HolderType::Fd, pid, process.comm(), path);
+                }
+            } else if link.starts_with(b"/") {
+                // Opened through a mount it reads as the path, which has become `/` if the mount is gone.
+                if let Some(inode) = behind_mount(census.dev, process, fd)
+                    && files.insert(inode)
+                {
                     let path = Some(format!("{dir}/{fd}"));
                     census.hold(inode, HolderType::Fd, pid, process.comm(), path);
                 }
@@ -106,12 +117,9 @@ impl Deep {
 
     pub(super) fn report(self, gaps: &mut Vec<Gap>) {
         let why = "Permission denied";
-        if self.unreadable > 0 {
-            let whose = format!("{} processes", self.unreadable);
-            gaps.push(Gap::new("open files", whose, why).needs(NEEDS));
-        }
+        self.unreadable.report("open files", gaps);
         if self.refused > 0 {
-            let whose = format!("{} sockets", self.refused);
+            let whose = counted(self.refused, "socket");
             let needs = "CAP_SYS_PTRACE and CAP_NET_ADMIN: run podnet as root";
             gaps.push(Gap::new("namespaces", whose, why).needs(needs));
         }
@@ -123,6 +131,18 @@ impl Deep {
             ));
         }
     }
+}
+
+/// The network namespace that an open file is, where it does not say so in its link.
+fn behind_mount(dev: u64, process: &Process, fd: u32) -> Option<u64> {
+    let id = process.file(fd).ok()?;
+    // Most files are elsewhere: only one of the file system of namespaces is opened, to learn of which sort it is.
+    let NetnsId::Inode { dev: on, ino } = id else { return None };
+    if on != dev {
+        return None;
+    }
+    let path = format!("/proc/{}/fd/{fd}", process.pid);
+    ns::open_path(path.as_ref(), id).is_ok().then_some(ino)
 }
 
 /// The inode number in what a link to a socket reads as: `socket:[12345]`.

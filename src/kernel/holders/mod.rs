@@ -9,8 +9,9 @@ mod name;
 mod ns;
 mod process;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use super::netns::NetnsFile;
@@ -109,13 +110,18 @@ impl Found {
         let id = self.id;
         // A socket or a foreign mount was followed to the namespace itself, and that has been open since.
         let pinned = self.file.is_some();
+        self.odd_paths.retain(|path| ns::path_leads_to(path, id));
+        // The path of a holder is text: what it was made of is known where it was no UTF-8.
+        let odd: HashSet<String> = self.odd_paths.iter().map(|path| text(path.as_os_str().as_bytes())).collect();
         self.holders.retain(|holder| match (&holder.path, holder.holder) {
-            (Some(path), HolderType::Process | HolderType::Thread | HolderType::Fd) => ns::link_leads_to(path, id),
-            (Some(path), HolderType::Mount) if !mount::is_foreign(path) => ns::path_leads_to(path.as_ref(), id),
+            (Some(path), HolderType::Process | HolderType::Thread) => ns::link_leads_to(path, id),
+            (Some(path), HolderType::Fd) => ns::link_leads_to(path, id) || ns::fd_leads_to(path, id),
+            (Some(path), HolderType::Mount) if !mount::is_foreign(path) => {
+                ns::path_leads_to(path.as_ref(), id) || odd.contains(path)
+            }
             (_, HolderType::Mount) => true,
             _ => pinned,
         });
-        self.odd_paths.retain(|path| ns::path_leads_to(path, id));
         self.aliases.retain(|path| ns::path_leads_to(path, id));
     }
 
@@ -123,6 +129,11 @@ impl Found {
     pub fn pid(&self) -> Option<Pid> {
         self.holders.iter().find(|h| h.holder == HolderType::Process).map(|h| h.pid)
     }
+}
+
+/// How many there are of something that takes an `s`.
+pub(in crate::kernel) fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The namespaces as they come up, by inode number.

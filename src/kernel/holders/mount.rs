@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use super::mountinfo::{NsMount, Tables};
 use super::process::MountNamespaces;
@@ -77,26 +80,49 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
                 continue;
             }
         };
-        for entry in entries.flatten().filter(|e| !points.contains(e.path().as_path())) {
-            let name = text(entry.file_name().as_bytes());
-            match ns::at_path(&entry.path()) {
-                // A link to /proc/PID/ns/net, as people make them to use `ip netns` on a container.
-                Ok(Some(id)) if id.ino().is_some_and(|inode| census.found.contains_key(&inode)) => {
-                    census.at(id.ino().unwrap_or_default()).aliases.push(entry.path());
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => gaps.push(no_namespace(&name, dir, "a plain file, not a namespace: its mount is gone")),
-                Err(error) if error.kind() == io::ErrorKind::NotFound && entry.path().is_symlink() => {
-                    gaps.push(no_namespace(&name, dir, "a link to a namespace that is gone"));
-                }
-                // Removed since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => gaps.push(no_namespace(&name, dir, &Refused::from(error).to_string())),
+        let paths = entries.flatten().map(|e| e.path()).filter(|path| !points.contains(path.as_path()));
+        let doubtful: Vec<PathBuf> = paths.filter(|path| name(census, path).is_some()).collect();
+        if doubtful.is_empty() {
+            continue;
+        }
+        // A name is a file first and a mount a moment later, and the other way round when it goes.
+        thread::sleep(Duration::from_millis(1));
+        for path in doubtful {
+            if let Some(why) = name(census, &path) {
+                let called = text(path.file_name().unwrap_or_default().as_bytes());
+                gaps.push(Gap::new(format!("name {called}"), dir.display().to_string(), why));
             }
         }
     }
 }
 
-fn no_namespace(name: &str, dir: &Path, why: &str) -> Gap {
-    Gap::new(format!("name {name}"), dir.display().to_string(), why)
+/// Takes a name for what it leads to; why it leads to no namespace, where it is there and does not.
+fn name(census: &mut Census, path: &Path) -> Option<String> {
+    match ns::at_path(path) {
+        // A link to /proc/PID/ns/net, as people make them to use `ip netns` on a container.
+        Ok(Some(id)) => {
+            if let Some(found) = id.ino().and_then(|inode| census.found.get_mut(&inode)) {
+                found.aliases.push(path.to_owned());
+            }
+            None
+        }
+        Ok(None) => Some(fs::metadata(path).map_or_else(|e| Refused::from(e).to_string(), |m| sort(m.file_type()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Otherwise it was removed since the directory was read.
+            path.is_symlink().then(|| "a link to a namespace that is gone".to_owned())
+        }
+        Err(error) => Some(Refused::from(error).to_string()),
+    }
+}
+
+/// What stands in the place of a namespace.
+fn sort(is: fs::FileType) -> String {
+    let what = match is {
+        is if is.is_file() => return "a plain file, not a namespace: its mount is gone".to_owned(),
+        is if is.is_dir() => "directory",
+        is if is.is_fifo() => "FIFO",
+        is if is.is_socket() => "socket",
+        _ => "device",
+    };
+    format!("a {what}, not a namespace")
 }

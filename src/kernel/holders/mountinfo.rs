@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use super::ns;
-use super::process::NEEDS;
+use super::process::{NEEDS, forbidden};
 use crate::kernel::socket::Refused;
 use crate::model::{Gap, Pid};
 
@@ -49,7 +49,11 @@ impl Tables {
             }
             Ok(_) => {}
             Err(error) if gone(&error) => {}
-            Err(error) => gaps.push(Gap::new("mounts", at(), Refused::from(error).to_string()).needs(NEEDS)),
+            Err(error) => {
+                let refused = Refused::from(error);
+                let gap = Gap::new("mounts", at(), refused.to_string());
+                gaps.push(if forbidden(refused.errno) { gap.needs(NEEDS) } else { gap });
+            }
         }
         self.left -= self.buffer.len() as u64;
         parse(&self.buffer)

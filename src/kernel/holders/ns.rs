@@ -1,14 +1,17 @@
 //! The nsfs file behind a namespace: its identity, and opening one so that nothing else can be opened by mistake.
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
+use nix::libc;
 use nix::sys::stat::{Mode, fstat};
 use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 
@@ -51,6 +54,29 @@ pub(super) fn open_path(path: &Path, id: NetnsId) -> io::Result<NetnsFile> {
 /// A link below /proc still leads to this namespace.
 pub(super) fn link_leads_to(path: &str, id: NetnsId) -> bool {
     fs::read_link(path).is_ok_and(|to| id.ino().is_some() && inode(to.as_os_str().as_bytes()) == id.ino())
+}
+
+/// A link below /proc/PID/fd still leads to this namespace.
+pub(super) fn fd_leads_to(path: &str, id: NetnsId) -> bool {
+    at_fd(None, path).is_ok_and(|found| found == id)
+}
+
+/// Identity of the file that a link below /proc/PID/fd leads to, relative to a directory where there is one.
+///
+/// The file may be on a file system of a container's own that never answers: the kernel is asked for nothing but what
+/// it knows itself.
+pub(super) fn at_fd(dir: Option<BorrowedFd>, path: &str) -> io::Result<NetnsId> {
+    let path = CString::new(path)?;
+    let mut found = MaybeUninit::<libc::statx>::zeroed();
+    let dir = dir.map_or(libc::AT_FDCWD, |dir| dir.as_raw_fd());
+    // SAFETY: the path ends with a zero and the kernel writes one struct statx, for which there is room.
+    let answer = unsafe { libc::statx(dir, path.as_ptr(), libc::AT_STATX_DONT_SYNC, 0, found.as_mut_ptr()) };
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed before, and a struct of numbers.
+    let found = unsafe { found.assume_init() };
+    Ok(NetnsId::Inode { dev: libc::makedev(found.stx_dev_major, found.stx_dev_minor), ino: found.stx_ino })
 }
 
 /// A path still leads to this namespace.
@@ -109,5 +135,8 @@ mod tests {
         assert!(link_leads_to("/proc/self/ns/net", id));
         assert!(path_leads_to("/proc/self/ns/net".as_ref(), id));
         assert!(!link_leads_to("/proc/self/ns/mnt", id));
+        assert!(fd_leads_to("/proc/self/ns/net", id));
+        assert!(!fd_leads_to("/proc/self/ns/mnt", id));
+        assert!(!fd_leads_to("/dev/null", id));
     }
 }

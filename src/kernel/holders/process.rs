@@ -6,14 +6,15 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 
 use super::{Census, Depth, deep, ns, text};
-use crate::model::{Gap, HolderType, Pid};
+use crate::kernel::socket::Refused;
+use crate::model::{Gap, HolderType, NetnsId, Pid};
 
 /// What shows the processes of others.
 pub(super) const NEEDS: &str = "CAP_SYS_PTRACE over them: run podnet as root";
@@ -46,14 +47,19 @@ pub(super) struct Process {
 }
 
 impl Process {
-    fn open(pid: Pid) -> Option<Self> {
+    fn open(pid: Pid) -> nix::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = open(format!("/proc/{pid}").as_str(), flags, Mode::empty()).ok()?;
-        Some(Process { pid, dir })
+        let dir = open(format!("/proc/{pid}").as_str(), flags, Mode::empty())?;
+        Ok(Process { pid, dir })
     }
 
     pub(super) fn link(&self, path: &str) -> nix::Result<Vec<u8>> {
         Ok(readlinkat(&self.dir, path)?.into_encoded_bytes())
+    }
+
+    /// Identity of an open file of the process.
+    pub(super) fn file(&self, fd: u32) -> std::io::Result<NetnsId> {
+        ns::at_fd(Some(self.dir.as_fd()), &format!("fd/{fd}"))
     }
 
     fn netns(&self) -> nix::Result<u64> {
@@ -142,10 +148,23 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
     let mut saw_init = false;
     let mut hidden = Hidden::default();
     let mut deep = (depth == Depth::Deep).then(deep::Deep::default);
+    let mut unopened = Missed::default();
+    // Said where it fails, because an empty list would pass for one that hides processes.
+    if let Err(error) = fs::read_dir("/proc") {
+        gaps.push(Gap::new("processes", "/proc", Refused::from(error).to_string()));
+        saw_init = true;
+    }
     for pid in pids() {
-        let Some(process) = Process::open(pid) else { continue };
-        let netns = process.netns();
         saw_init |= pid == Pid(1);
+        let process = match Process::open(pid) {
+            Ok(process) => process,
+            Err(nix::Error::ENOENT | nix::Error::ESRCH) => continue,
+            Err(error) => {
+                unopened.add(error);
+                continue;
+            }
+        };
+        let netns = process.netns();
         if pid == Pid(1) || (pid == Pid(2) && host.is_none() && process.is_of_the_kernel()) {
             host = netns.ok();
         }
@@ -169,7 +188,8 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
             deep.survey(census, &process, netns.ok());
         }
     }
-    hidden.report(gaps);
+    unopened.report("processes", gaps);
+    hidden.missed.report("ns/net", gaps);
     // Pid 1 is there as long as podnet is.
     if !saw_init {
         gaps.push(Gap::new("processes", "other users", "/proc is mounted with hidepid").needs(NEEDS));
@@ -180,26 +200,46 @@ pub(super) fn survey(census: &mut Census, depth: Depth, gaps: &mut Vec<Gap>) -> 
     Seen { host, mount_namespaces, hidden: hidden.pids }
 }
 
-/// Processes whose namespace podnet may not see: one gap for all.
+/// Processes of which the same was not seen: one gap for all, with the first reason.
+#[derive(Default)]
+pub(super) struct Missed {
+    count: usize,
+    error: Option<nix::Error>,
+}
+
+impl Missed {
+    pub(super) fn add(&mut self, error: nix::Error) {
+        self.count += 1;
+        self.error.get_or_insert(error);
+    }
+
+    pub(super) fn report(&self, what: &str, gaps: &mut Vec<Gap>) {
+        let Some(error) = self.error else { return };
+        let gap = Gap::new(what, counted_processes(self.count), error.desc());
+        gaps.push(if forbidden(error) { gap.needs(NEEDS) } else { gap });
+    }
+}
+
+/// Refused for want of rights, which more rights would mend.
+pub(super) fn forbidden(error: nix::Error) -> bool {
+    matches!(error, nix::Error::EACCES | nix::Error::EPERM)
+}
+
+fn counted_processes(count: usize) -> String {
+    if count == 1 { "1 process".to_owned() } else { format!("{count} processes") }
+}
+
+/// Processes whose namespace podnet may not see.
 #[derive(Default)]
 struct Hidden {
     pids: Vec<Pid>,
-    error: Option<nix::Error>,
+    missed: Missed,
 }
 
 impl Hidden {
     fn add(&mut self, pid: Pid, error: nix::Error) {
         self.pids.push(pid);
-        self.error.get_or_insert(error);
-    }
-
-    fn report(&self, gaps: &mut Vec<Gap>) {
-        let Some(error) = self.error else { return };
-        let whose = match self.pids.len() {
-            1 => "1 process".to_owned(),
-            n => format!("{n} processes"),
-        };
-        gaps.push(Gap::new("ns/net", whose, error.desc()).needs(NEEDS));
+        self.missed.add(error);
     }
 }
 

@@ -80,7 +80,18 @@ pub fn scan(depth: Depth) -> Result<Listing> {
     unseen::add(&numbers, &around, &mut socket, &mut spaces, &mut gaps);
     pair::numbers(&mut spaces);
     pair::search(&mut spaces, &mut gaps);
-    Ok(listing(&spaces, host, gaps))
+    Ok(listing(&spaces, host, once(gaps)))
+}
+
+/// What failed for the same reason at every step is said once.
+fn once(gaps: Vec<Gap>) -> Vec<Gap> {
+    let mut said: Vec<Gap> = Vec::with_capacity(gaps.len());
+    for gap in gaps {
+        if !said.contains(&gap) {
+            said.push(gap);
+        }
+    }
+    said
 }
 
 fn listing(spaces: &[Space], host: Option<NetnsId>, gaps: Vec<Gap>) -> Listing {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::Space;
 use crate::kernel::addr;
-use crate::kernel::holders::Found;
+use crate::kernel::holders::{Found, counted};
 use crate::kernel::link::{self, Where};
 use crate::kernel::netns::{NetnsFile, Reader, readers};
 use crate::kernel::nsid;
@@ -114,10 +114,12 @@ pub(super) fn all(found: Vec<Found>, around: &Around, spaces: &mut Vec<Space>, g
     }
     if let Some((name, refused)) = closed.first() {
         let whose = if closed.len() == 1 { name.clone() } else { format!("{} namespaces", closed.len()) };
-        gaps.push(Gap::new("kinds and wiring of links", whose, refused.to_string()).needs(ENTER));
+        let gap = Gap::new("kinds and wiring of links", whose, refused.to_string());
+        let forbidden = matches!(refused.errno, Errno::EACCES | Errno::EPERM);
+        gaps.push(if forbidden { gap.needs(ENTER) } else { gap });
     }
     if vanished > 0 {
-        gaps.push(Gap::new("links", format!("{vanished} namespaces"), "vanished while podnet was reading"));
+        gaps.push(Gap::new("links", counted(vanished, "namespace"), "vanished while podnet was reading"));
     }
 }
 

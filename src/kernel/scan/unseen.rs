@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::read::{self, Around};
 use super::{Space, same};
-use crate::kernel::holders::{self, Depth, Found};
+use crate::kernel::holders::{self, Depth, Found, counted};
 use crate::kernel::link::{self, Where};
 use crate::kernel::netns::NetnsFile;
 use crate::kernel::nsid;
@@ -93,7 +93,7 @@ pub(super) fn add(
         }
     }
     if closed > 0 {
-        let whose = format!("{closed} namespaces known by their nsid only");
+        let whose = format!("{} known by their nsid only", counted(closed, "namespace"));
         gaps.push(Gap::new("links", whose, "Permission denied").needs("CAP_NET_ADMIN over them: run podnet as root"));
     }
 }
