@@ -1,11 +1,12 @@
-//! A bridge's forwarding database: one entry by link-layer address, never the whole of it.
+//! A bridge's forwarding database: one entry by link-layer address, never the whole of it; and the addresses that a link
+//! takes frames for.
 
-use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
 use rtnetlink::packet_core::{DecodeError, Parseable};
 
-use super::socket::{Refused, Socket};
+use super::socket::{Dump, Refused, Socket};
 use crate::model::{FdbEntry, IfIndex, LlAddr};
 
 /// The entry of an address in a bridge's database; none: the bridge has not learned it.
@@ -21,6 +22,25 @@ pub fn get(socket: &mut Socket, bridge: IfIndex, mac: LlAddr, vlan: Option<u16>)
         Err(refused) if refused.errno == Errno::ENOENT => Ok(None),
         Err(refused) => Err(refused),
     }
+}
+
+/// Unicast addresses that a link takes frames for besides its own (`bridge fdb show dev <link> self`): those of
+/// macvlans on top of it, wherever they are.
+pub fn also_taken(socket: &mut Socket, index: IfIndex) -> Result<Dump<LlAddr>, Refused> {
+    let mut message = NeighbourMessage::default();
+    message.header.family = AddressFamily::Bridge;
+    message.header.ifindex = index.0;
+    socket.dump(RouteNetlinkMessage::GetNeighbour(message), |payload| {
+        let message = NeighbourMessage::parse(payload)?;
+        // A port's entries in its bridge's database are others' addresses.
+        let own = message.header.flags.contains(NeighbourFlags::Own) && message.header.ifindex == index.0;
+        Ok(message.attributes.iter().find_map(|a| match a {
+            NeighbourAttribute::LinkLayerAddress(bytes) if own && bytes.first().is_some_and(|b| b & 1 == 0) => {
+                Some(LlAddr::new(bytes))
+            }
+            _ => None,
+        }))
+    })
 }
 
 fn decode(payload: &[u8], mac: LlAddr) -> Result<FdbEntry, DecodeError> {

@@ -260,6 +260,14 @@ impl Topology for Live {
         entry.map_err(|refused| self.refusal("forwarding database", bridge.netns, &refused))
     }
 
+    fn also_taken(&mut self, at: LinkId) -> Seen<Vec<LlAddr>> {
+        let Some((socket, Where::Here)) = self.spaces.socket(at.netns) else {
+            return Err(self.closed("devices on top of the link", at.netns));
+        };
+        let dump = fdb::also_taken(socket, at.ifindex);
+        self.complete("devices on top of the link", at.netns, dump)
+    }
+
     fn take_gaps(&mut self) -> Vec<Gap> {
         let mut gaps = std::mem::take(&mut self.gaps);
         gaps.extend(self.spaces.take_gaps());

@@ -72,6 +72,9 @@ pub trait Topology {
     /// The entry of a link-layer address in a bridge's forwarding database.
     fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>>;
 
+    /// Link-layer addresses that a link takes frames for besides its own: those of macvlans on top of it.
+    fn also_taken(&mut self, at: LinkId) -> Seen<Vec<LlAddr>>;
+
     /// Gaps that came up on the way to answers that were had all the same.
     fn take_gaps(&mut self) -> Vec<Gap>;
 }

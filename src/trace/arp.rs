@@ -37,6 +37,10 @@ impl Walk<'_> {
                 let own = link.conf.proxy_arp == Some(true);
                 Some(own || self.sysctl(at.netns, "ipv4/conf/all/proxy_arp").is_some_and(|v| v != 0))
             }
+            // Its own address, and the sender is refused: the same refusal meets the packet and tells why.
+            Ok(RouteAnswer::Refused(errno)) if link.holds(ip) && matches!(errno.as_str(), "EINVAL" | "EXDEV") => {
+                Some(true)
+            }
             Ok(_) => Some(false),
             // Nothing but the links of that namespace can be seen; what they hold they answer for.
             Err(_) => link.holds(ip).then_some(true),

@@ -155,7 +155,7 @@ impl Walk<'_> {
                 return Way::Unseen(why);
             }
         };
-        let (mut exits, mut hidden, mut holders) = (Vec::new(), None, Vec::new());
+        let (mut exits, mut hidden, mut holders, mut above) = (Vec::new(), None, Vec::new(), None);
         // An unknown address goes out by the ports that unknown unicast is flooded to, a question by those for broadcasts.
         let floods = |link: &Link| {
             link.port.as_ref().is_none_or(|p| if frame.lladdr.is_some() { p.flood } else { p.bcast_flood })
@@ -184,6 +184,9 @@ impl Walk<'_> {
                 // A pair that leads to another bridge may lead anywhere.
                 Ok(Some(peer)) if peer.master.is_some() => exits.push(link),
                 Ok(Some(peer)) if self.answers_for(far, &peer, frame.to) == Some(true) => holders.push((link, peer)),
+                Ok(Some(peer)) if self.topology.also_taken(far).is_ok_and(|taken| !taken.is_empty()) => {
+                    above = Some(peer.ifname);
+                }
                 Ok(_) => {}
                 Err(gap) => hidden = Some(gap),
             }
@@ -202,7 +205,10 @@ impl Walk<'_> {
         }
         match (exits.as_slice(), hidden) {
             ([exit], None) => Way::Port(exit.ifindex),
-            ([], None) => Way::Nobody,
+            ([], None) => match above {
+                Some(below) => Way::Unseen(format!("a link above {below} may have {}", frame.to)),
+                None => Way::Nobody,
+            },
             (_, Some(gap)) => {
                 let why = format!("who has {} on {} could not be seen: {}", frame.to, bridge.ifname, gap.why);
                 self.gap(gap);

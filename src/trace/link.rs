@@ -2,7 +2,7 @@
 //! below, the way out of the machine, or a bridge above.
 
 use super::walk::{Frame, Next, Walk};
-use crate::model::{Action, Gap, Level, Link, LinkId, NeighState, Step};
+use crate::model::{Action, Gap, Level, Link, LinkId, LlAddr, NeighState, Step};
 
 impl Walk<'_> {
     pub(super) fn transmit(&mut self, at: LinkId, link: Link, frame: Frame) -> Next {
@@ -72,9 +72,18 @@ impl Walk<'_> {
             return self.stop(Action::Unknown, reason);
         }
         // Links above the same one reach each other without ever leaving it.
-        if link.kind != "vlan" && frame.to == self.flow.dst {
+        let beside = match link.kind.as_str() {
+            "macvlan" | "macvtap" => match self.topology.also_taken(far) {
+                Ok(taken) => taken.iter().any(|mac| frame.lladdr.map_or(Some(*mac) != link.address, |to| to == *mac)),
+                Err(gap) => return self.unseen(gap),
+            },
+            // All of them have the address of the link below.
+            "ipvlan" | "ipvtap" => frame.to == self.flow.dst,
+            _ => false,
+        };
+        if beside {
             let reason = format!(
-                "another {} above {} may have {}: these are not looked for yet",
+                "another {} above {} may have {}: which one is not looked for yet",
                 link.kind, end.ifname, frame.to
             );
             return self.stop(Action::Unknown, reason);
@@ -143,12 +152,8 @@ impl Walk<'_> {
         let known = frame.lladdr.zip(link.address.filter(|a| !a.is_zero()));
         match known {
             Some((wanted, own)) if wanted != own => {
-                if !link.holds(frame.to) && !self.is_own_address(at.netns, frame.to) {
-                    let reason = format!(
-                        "{} is {own} and the frame is for {wanted}: a macvlan above it may take it, these are not looked for yet",
-                        link.ifname
-                    );
-                    return self.stop(Action::Unknown, reason);
+                if let Some(end) = self.taken_above(at, &link, Some(wanted)) {
+                    return end;
                 }
                 self.finding(
                     Level::Fatal,
@@ -164,6 +169,9 @@ impl Walk<'_> {
             // Nobody has resolved the address yet: whoever would be asked decides.
             None => match self.answers_for(at, &link, frame.to) {
                 Some(false) => {
+                    if let Some(end) = self.taken_above(at, &link, None) {
+                        return end;
+                    }
                     let reason = format!("nobody answers for {} behind {}", frame.to, link.ifname);
                     self.finding(
                         Level::Fatal,
@@ -181,6 +189,18 @@ impl Walk<'_> {
                 }
                 _ => Next::Input(at, Box::new(link)),
             },
+        }
+    }
+
+    /// A macvlan above the link takes the frame, or may: it can be in any namespace, and the link does not tell where.
+    fn taken_above(&mut self, at: LinkId, link: &Link, wanted: Option<LlAddr>) -> Option<Next> {
+        match self.topology.also_taken(at) {
+            Ok(taken) if wanted.map_or(!taken.is_empty(), |mac| taken.contains(&mac)) => {
+                let reason = format!("a link above {} takes it or may: which one is not looked for yet", link.ifname);
+                Some(self.stop(Action::Unknown, reason))
+            }
+            Ok(_) => None,
+            Err(gap) => Some(self.unseen(gap)),
         }
     }
 

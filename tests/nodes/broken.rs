@@ -34,6 +34,8 @@ pub fn tests() -> Vec<Test> {
         test!(port_that_does_not_forward_where_it_comes_in, Tools),
         test!(port_that_does_not_forward_where_it_goes_out, Tools),
         test!(frames_back_by_the_same_port_need_hairpin, Tools),
+        test!(macvlans_of_one_link_reach_each_other, Tools),
+        test!(address_of_another_link_of_a_pod_is_answered_for, Tools),
         test!(mtu_is_smaller_at_the_other_end, Tools),
         test!(mtu_is_smaller_at_the_uplink, Tools),
         test!(route_in_circles, Tools),
@@ -295,25 +297,29 @@ fn port_that_does_not_forward_where_it_goes_out() {
     dropped(&node, "pod-a", POD_C, "pod-c", Broken { last: "host/vethc fdb", finding: "port-not-forwarding" });
 }
 
-/// Two containers as macvlans of a pod's eth0, in a mode where only the switch outside passes frames between them.
-const VEPA: &str = "
+/// Two containers as macvlans of a pod's eth0.
+const MACVLANS: &str = "
     for n in 1 2; do
         nameless in$n
-        at pod-a ip link add m$n link eth0 netns /run/nameless/in$n type macvlan mode vepa
+        at pod-a ip link add m$n link eth0 netns /run/nameless/in$n type macvlan mode $mode
         at in$n ip addr add 172.22.0.10$n/24 dev m$n
         at in$n ip link set m$n up
         at in$n ip link set lo up
     done
-    ip -n pod-a link set eth0 promisc on
 ";
 
 fn frames_back_by_the_same_port_need_hairpin() {
-    let node = with(VEPA);
+    // In this mode only the switch outside passes frames from one to the other.
+    let node = with(&format!("mode=vepa; {MACVLANS}"));
     let from = node.pid_of("in1");
     let ask = format!("{from} --to 172.22.0.102");
-    // So that the bridge knows both.
+    // Nobody has asked for the address yet, and then both are known to the bridge.
+    let trace = node.trace("pod-b --to 172.22.0.102");
+    assert_eq!(trace["paths"][0]["verdict"]["action"], "unknown", "{trace:#}");
     assert!(node.ping("in1", "172.22.0.1") && node.ping("in2", "172.22.0.1"));
     assert!(lost(&node, "in1", "172.22.0.102", "in2"));
+    let mac = node.json("at in2 ip -j link show dev m2")[0]["address"].as_str().unwrap().to_owned();
+    node.sh(&format!("at in1 ip neigh replace 172.22.0.102 lladdr {mac} dev m1 nud permanent"));
     let trace = node.trace(&ask);
     assert_ne!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
     node.sh("bridge link set dev vetha hairpin on");
@@ -321,8 +327,33 @@ fn frames_back_by_the_same_port_need_hairpin() {
     // Up a macvlan is not followed; what is not seen is no drop.
     for _ in 0..2 {
         let trace = node.trace(&ask);
-        assert_ne!(trace["paths"][0]["verdict"]["action"], "dropped", "{trace:#}");
+        assert_eq!(trace["paths"][0]["verdict"]["action"], "unknown", "{trace:#}");
+        assert_eq!(trace["findings"], json!([]));
     }
+}
+
+fn macvlans_of_one_link_reach_each_other() {
+    let node = with(&format!("mode=bridge; {MACVLANS}"));
+    assert!(arrives(&node, "in1", "172.22.0.102", "in2"));
+    let trace = node.trace(&format!("{} --to 172.22.0.102", node.pid_of("in1")));
+    assert_eq!(trace["paths"][0]["verdict"]["action"], "unknown", "{trace:#}");
+    // The way out is by the link below.
+    assert!(node.ping("in1", "172.22.0.1"));
+    let trace = node.trace(&format!("{} --to 172.22.0.1", node.pid_of("in1")));
+    let wanted = ["in1/m1 route", "pod-a/eth0 lower", "host/vetha peer", "host/cni0 master"];
+    assert_eq!(hops(&node, &trace["paths"][0]), wanted);
+    assert_eq!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
+}
+
+fn address_of_another_link_of_a_pod_is_answered_for() {
+    let node = with("ip -n pod-c addr add 172.22.0.50/32 dev lo; ip -n pod-c -6 addr add fd00:22::50/128 dev lo nodad");
+    let trace = delivered(&node, "pod-a", "172.22.0.50", "pod-c");
+    let wanted = ["pod-a/eth0 route", "host/vetha peer", "host/cni0 master", "host/vethc fdb", "pod-c/eth0 peer"];
+    assert_eq!(hops(&node, &trace["paths"][0]), wanted);
+    // IPv6 does not answer for addresses of other links.
+    let trace = node.trace("pod-a --to fd00:22::50");
+    assert_ne!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
+    assert!(lost(&node, "pod-a", "fd00:22::50", "pod-c"));
 }
 
 #[track_caller]

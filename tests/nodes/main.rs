@@ -2,15 +2,19 @@
 //! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
 
 mod broken;
+mod contract;
+mod cost;
 mod hostile;
 mod isolate;
 mod needs;
 mod node;
+mod outside;
 mod peers;
 mod reference;
 mod scene;
 mod targets;
 mod truth;
+mod vanishing;
 
 use std::process::ExitCode;
 
@@ -45,7 +49,17 @@ fn main() -> ExitCode {
         Err(why) => Err(why),
     };
     let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
-    let all = [reference::tests(), peers::tests(), targets::tests(), hostile::tests(), broken::tests()];
+    let all = [
+        broken::tests(),
+        contract::tests(),
+        cost::tests(),
+        hostile::tests(),
+        outside::tests(),
+        peers::tests(),
+        reference::tests(),
+        targets::tests(),
+        vanishing::tests(),
+    ];
     let trials = all.into_iter().flatten().map(|test| {
         let missing = match &isolated {
             Err(why) => Some(why.clone()),
