@@ -89,9 +89,8 @@ fn by_pid(live: &mut Live, digits: &str) -> Result<Found> {
 }
 
 fn ended(pid: Pid, e: io::Error) -> Error {
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in the second field may hold anything, also brackets.
-    let zombie = state.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'));
+    let stat = procfs::process::Process::new(pid.0 as i32).and_then(|process| process.stat());
+    let zombie = stat.is_ok_and(|stat| stat.state == 'Z');
     let what = if zombie { "has ended and only waits for its parent (zombie)" } else { "has just ended" };
     Error::new(ErrorId::Gone, format!("process {pid} {what}: it has no network namespace any more"))
         .because(e)
