@@ -9,6 +9,7 @@
 //! | [`commands`] | one short file a subcommand: facts, decision, text |
 //! | [`model`] | the nouns: plain data, the only vocabulary that the others share |
 //! | [`kernel`] | the only reader of the machine |
+//! | [`runtime`] | whose namespace it is, by what runtimes leave on disk |
 //! | [`target`] | from what the user typed to a namespace |
 //! | [`trace`] | the packet walk over a topology: pure decisions |
 //! | [`wiring`] | the only writer of the machine: carries plans out |
@@ -23,6 +24,7 @@ pub mod error;
 pub mod kernel;
 pub mod model;
 pub mod render;
+pub mod runtime;
 pub mod target;
 pub mod trace;
 pub mod wiring;

@@ -24,7 +24,7 @@ pub use link::{BridgePort, DevConf, KindData, Link, LinkAddr};
 pub use list::{ListedLink, ListedNetns, Listing, PeerRef};
 pub use neigh::{Neigh, NeighState};
 pub use netns::{Holder, HolderType, Netns};
-pub use owner::{Container, Owner, PodName};
+pub use owner::{Container, Owner, PodName, Whose};
 pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
 pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
 pub use route::{Nexthop, Route, RouteType, Rule};

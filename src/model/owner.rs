@@ -3,17 +3,30 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::{Gap, Holder, Pid};
+
 /// The workload that a namespace was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Owner {
-    /// Runtime that made it: `containerd`, `docker`, `podman`, `process` where no runtime is known.
+    /// What made it: `containerd`, `cri-o`, `docker`, `podman`, `lxc`, `nspawn`, `cni` (known from CNI alone);
+    /// where no runtime is known `systemd` (a service), `netns` (a name under a netns directory) or `process`.
     pub runtime: String,
-    /// What a person calls it.
+    /// What a person calls it: `namespace/pod`, or the name of a container, a machine, a service, a process.
     pub name: String,
     /// The Kubernetes pod, where it is one.
     pub pod: Option<PodName>,
-    /// Every container that shares the namespace.
+    /// Every container that shares the namespace, as far as that was looked for; the sandbox first.
     pub containers: Vec<Container>,
+    /// Uid of the user whose own (rootless) runtime made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<u32>,
+}
+
+impl Owner {
+    /// No runtime made it; the name is that of a process, a service, or a file.
+    pub fn is_bare(&self) -> bool {
+        matches!(self.runtime.as_str(), "process" | "systemd" | "netns")
+    }
 }
 
 /// A Kubernetes pod's identity.
@@ -34,4 +47,18 @@ pub struct Container {
     pub id: String,
     /// Name that a person gave it.
     pub name: Option<String>,
+    /// It is there to hold the namespace of a pod (pause, infra) and does no work.
+    pub sandbox: bool,
+}
+
+/// Who can say whom a namespace belongs to. What is not known is none, never a guess.
+pub trait Whose {
+    /// The owner of the namespace that a process is in.
+    fn of_process(&mut self, pid: Pid) -> Option<Owner>;
+
+    /// The owner of a namespace, by everything that holds it.
+    fn of_namespace(&mut self, holders: &[Holder]) -> Option<Owner>;
+
+    /// What could not be seen on the way.
+    fn take_gaps(&mut self) -> Vec<Gap>;
 }

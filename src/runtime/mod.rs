@@ -1,0 +1,173 @@
+//! Whose namespace is it: from the cgroup of a process, what its ancestors and mounts say, and the state that runtimes
+//! leave on disk, to the names that a person knows. Asks no daemon, so it knows as much when they are all down.
+
+mod cgroup;
+mod chain;
+mod cni;
+mod containerd;
+mod crio;
+mod disk;
+mod docker;
+mod kubelet;
+mod lookup;
+mod mountinfo;
+mod oci;
+mod parent;
+mod podman;
+mod process;
+mod record;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tree;
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::model::{Gap, Holder, HolderType, Owner, Pid, Whose};
+use cgroup::Mark;
+use chain::Chain;
+use disk::Disk;
+use lookup::Lookup;
+use record::Record;
+
+/// Processes of one namespace that are asked for their container.
+const PROCESSES: usize = 4096;
+
+/// Knows the owners of the namespaces of one machine. It remembers what it read, so make a new one for a later look.
+#[derive(Debug)]
+pub struct Owners {
+    lookup: Lookup,
+}
+
+/// Containers of one namespace that belong together.
+#[derive(Default)]
+struct Group {
+    records: Vec<Record>,
+    pids: Vec<u32>,
+    chain: Option<Chain>,
+}
+
+impl Owners {
+    /// For the machine whose files begin at this directory.
+    pub fn new(root: &Path) -> Self {
+        Owners { lookup: Lookup::new(Disk::new(root)) }
+    }
+
+    /// The owner by a process of the namespace; none: it is in no container.
+    fn by_process(&mut self, pid: u32) -> Option<Owner> {
+        let chain = self.lookup.chain(pid);
+        let record = self.lookup.record(&chain, pid)?;
+        if self.lookup.is_away(&chain, &record, pid) {
+            return Some(self.inside(record, &chain, pid));
+        }
+        let mut records = self.lookup.members(&chain, &record);
+        records.push(record);
+        self.together(records, pid)
+    }
+
+    /// The owner that these containers of one namespace make, with those that they joined.
+    fn together(&mut self, mut records: Vec<Record>, pid: u32) -> Option<Owner> {
+        let known: HashSet<String> = records.iter().map(|r| r.id.clone()).collect();
+        let joined: HashSet<String> = records.iter().filter_map(|r| r.joins.clone()).collect();
+        records.extend(joined.difference(&known).filter_map(|id| self.lookup.joined(id, pid)));
+        record::owner(records)
+    }
+
+    /// The owner of a namespace that is not the container's own: somebody in the container made it.
+    fn inside(&mut self, outer: Record, chain: &Chain, pid: u32) -> Owner {
+        let called = record::owner(vec![outer.clone()]).map_or_else(|| outer.called(), |owner| owner.name);
+        match chain.marks.get(1) {
+            // Only the outer one is known to this machine's runtimes.
+            Some(inner) => record::inside(&called, &Record::of(inner)),
+            None => {
+                let comm = process::stat(self.lookup.disk(), pid).map_or_else(|| pid.to_string(), |stat| stat.comm);
+                record::bare("process", format!("{called}/{comm}"))
+            }
+        }
+    }
+
+    /// The containers that processes of one namespace belong to.
+    fn groups(&mut self, pids: &[u32]) -> Vec<Group> {
+        let mut by_mark: HashMap<Mark, (Chain, Vec<u32>)> = HashMap::new();
+        for pid in pids {
+            let chain = self.lookup.chain(*pid);
+            if let Some(mark) = chain.marks.first().cloned() {
+                by_mark.entry(mark).or_insert_with(|| (chain, Vec::new())).1.push(*pid);
+            }
+        }
+        let mut groups: HashMap<String, Group> = HashMap::new();
+        for (chain, pids) in by_mark.into_values() {
+            let Some(record) = pids.first().and_then(|pid| self.lookup.record(&chain, *pid)) else { continue };
+            let group = groups.entry(record.key().to_owned()).or_default();
+            group.records.push(record);
+            group.pids.extend(pids);
+            group.chain.get_or_insert(chain);
+        }
+        groups.into_values().collect()
+    }
+
+    fn by_processes(&mut self, pids: &[u32]) -> Option<Owner> {
+        let mut groups = self.groups(pids);
+        if groups.len() > 1 {
+            // A process can enter the namespace of another container. Those whose first process is there are at home;
+            // of several the oldest.
+            let at_home = |g: &Group| g.records.iter().any(|r| r.init.is_some_and(|init| g.pids.contains(&init)));
+            let disk = self.lookup.disk();
+            let start = |pid: &u32| process::stat(disk, *pid).map_or(u64::MAX, |stat| stat.start);
+            groups.sort_by_cached_key(|g| (!at_home(g), g.pids.iter().map(start).min()));
+        }
+        let group = groups.into_iter().next()?;
+        let (pid, chain) = (*group.pids.iter().min()?, group.chain?);
+        let [first, ..] = group.records.as_slice() else { return None };
+        let at_home = group.records.iter().any(|r| r.init.is_some_and(|init| group.pids.contains(&init)));
+        if !at_home && self.lookup.is_away(&chain, first, pid) {
+            return Some(self.inside(first.clone(), &chain, pid));
+        }
+        self.together(group.records, pid)
+    }
+
+    /// Without a container: a service of systemd, or the process that has been there longest.
+    fn by_oldest(&mut self, pids: impl Iterator<Item = u32>) -> Option<Owner> {
+        let disk = self.lookup.disk();
+        let (pid, stat) = pids
+            .filter_map(|pid| Some((pid, process::stat(disk, pid)?)))
+            .min_by_key(|(pid, stat)| (stat.start, *pid))?;
+        let unit = (stat.parent == 1).then(|| self.lookup.chain(pid).unit).flatten();
+        Some(match unit {
+            Some(unit) => record::bare("systemd", unit),
+            None => record::bare("process", stat.comm),
+        })
+    }
+}
+
+impl Whose for Owners {
+    fn of_process(&mut self, pid: Pid) -> Option<Owner> {
+        self.by_process(pid.0).or_else(|| self.by_oldest([pid.0].into_iter()))
+    }
+
+    fn of_namespace(&mut self, holders: &[Holder]) -> Option<Owner> {
+        let of = |kind| holders.iter().filter(move |h| h.holder == kind).map(|h| h.pid.0);
+        let pids: Vec<u32> = of(HolderType::Process).take(PROCESSES).collect();
+        if let Some(owner) = self.by_processes(&pids) {
+            return Some(owner);
+        }
+        let mounts: Vec<&str> = holders
+            .iter()
+            .filter(|h| h.holder == HolderType::Mount)
+            .filter_map(|h| h.path.as_deref())
+            .map(|path| path.strip_prefix("/var").filter(|rest| rest.starts_with("/run/")).unwrap_or(path))
+            .collect();
+        if let Some(owner) = mounts.iter().find_map(|mount| record::owner(vec![self.lookup.by_mount(mount)?])) {
+            return Some(owner);
+        }
+        if let Some(name) = mounts.iter().filter_map(|mount| mount.strip_prefix("/run/netns/")).min() {
+            return Some(record::bare("netns", name.to_owned()));
+        }
+        self.by_oldest(pids.into_iter().chain(of(HolderType::Thread)))
+    }
+
+    fn take_gaps(&mut self) -> Vec<Gap> {
+        self.lookup.take_gaps()
+    }
+}
