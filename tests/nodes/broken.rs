@@ -40,7 +40,6 @@ pub fn tests() -> Vec<Test> {
         test!(mtu_is_smaller_at_the_uplink, Tools),
         test!(route_in_circles, Tools),
         test!(bridges_in_a_circle, Tools),
-        test!(spanning_tree_blocks_one_of_two_ways, Tools),
     ]
 }
 
@@ -420,34 +419,4 @@ fn bridges_in_a_circle() {
     assert_eq!(trace["paths"][0]["verdict"]["action"], "dropped", "{trace:#}");
     assert!(trace["findings"].as_array().unwrap().iter().any(|f| f["id"] == "loop"), "{trace:#}");
     assert!(trace["paths"][0]["hops"].as_array().unwrap().len() < 16, "{trace:#}");
-}
-
-fn spanning_tree_blocks_one_of_two_ways() {
-    let node = Node::with(
-        "ip netns add pod; ip -n pod link set lo up
-         for b in br1 br2; do ip link add $b type bridge stp_state 1 forward_delay 200 hello_time 100; done
-         ip link set br1 type bridge priority 0; ip link set br1 up; ip link set br2 up
-         for p in a b; do
-             ip link add l$p type veth peer name r$p
-             ip link set l$p master br1 up; ip link set r$p master br2 up
-         done
-         ip addr add 10.9.0.1/24 dev br1
-         ip link add vpod type veth peer name eth0 netns pod; ip link set vpod master br2 up
-         ip -n pod addr add 10.9.0.2/24 dev eth0; ip -n pod link set eth0 up",
-    );
-    let state = |port: &str| node.json(&format!("bridge -j link show dev {port}"))[0]["state"].clone();
-    super::node::eventually("one way is blocked and the other is open", || {
-        let states = ["ra", "rb"].map(state);
-        states.contains(&json!("blocking")) && states.contains(&json!("forwarding")) && state("vpod") == "forwarding"
-    });
-    super::node::eventually("the bridges have learned", || node.ping("pod", "10.9.0.1"));
-    let (open, blocked) = if state("ra") == "blocking" { ("b", "a") } else { ("a", "b") };
-    let trace = delivered(&node, HOST, "10.9.0.2", "pod");
-    let (left, right) = (format!("host/l{open} fdb"), format!("host/r{open} peer"));
-    let wanted = ["host/br1 route", &left, &right, "host/br2 master", "host/vpod fdb", "pod/eth0 peer"];
-    assert_eq!(hops(&node, &trace["paths"][0]), wanted);
-    // Forced the blocked way, it is lost there.
-    let mac = node.json("ip -n pod -j link show dev eth0")[0]["address"].as_str().unwrap().to_owned();
-    node.sh(&format!("bridge fdb replace {mac} dev l{blocked} master static"));
-    dropped(&node, HOST, "10.9.0.2", "pod", Broken { last: "host/br2 master", finding: "port-not-forwarding" });
 }
