@@ -30,13 +30,15 @@ struct Space {
     nsid: Option<Nsid>,
     /// Its links by index.
     links: Vec<Link>,
+    /// Podnet was not let in: the links are no more than what the world may read of them.
+    outside: bool,
     /// Which namespaces it means by the numbers in its links, as far as that is known.
     numbers: HashMap<Nsid, NetnsId>,
 }
 
 impl Space {
     fn new(found: Found, name: String) -> Self {
-        Space { found, name, nsid: None, links: Vec::new(), numbers: HashMap::new() }
+        Space { found, name, nsid: None, links: Vec::new(), outside: false, numbers: HashMap::new() }
     }
 
     fn id(&self) -> NetnsId {
@@ -78,6 +80,7 @@ pub fn scan(depth: Depth) -> Result<Listing> {
     unseen::latecomers(&numbers, &around, depth, &mut socket, &mut spaces, &mut gaps);
     pair::numbers(&mut spaces);
     unseen::add(&numbers, &around, &mut socket, &mut spaces, &mut gaps);
+    hidden::wire(&mut spaces, &mut socket);
     pair::numbers(&mut spaces);
     pair::search(&mut spaces, &mut gaps);
     Ok(listing(&spaces, host, once(gaps)))
@@ -140,15 +143,18 @@ fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>, own: Netns
         None => space.id(),
         Some(nsid) => space.numbers.get(&nsid).copied().unwrap_or_else(|| unknown(nsid)),
     };
-    let far = by_id.get(&netns).map(|far| (far, far.link(ifindex)));
-    if let Some((far, Some(end))) = far
-        && link.is_pair()
-        && !pair::leads_back(end, far, link, space, own)
-    {
-        // One of the two was read before the pair was made or moved, the other one after.
+    let far = by_id.get(&netns);
+    let end = far.and_then(|far| far.link(ifindex));
+    let agreed = match (far, end) {
+        (Some(far), Some(end)) => !link.is_pair() || pair::leads_back(end, far, link, space, own),
+        (Some(far), None) => far.outside,
+        (None, _) => true,
+    };
+    if !agreed {
+        // One of the two was read before the pair was made, moved or ended, the other one after.
         return None;
     }
-    let ifname = far.and_then(|(_, end)| end).map(|end| end.ifname.clone());
+    let ifname = end.map(|end| end.ifname.clone());
     // What was not read inside has no number of its own, only that of whoever was asked.
     let nsid = link.link_netnsid.filter(|n| *n != hidden::UNTOLD && space.id().ino().is_some());
     Some(PeerRef { netns, nsid, ifname, ifindex })

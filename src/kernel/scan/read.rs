@@ -160,7 +160,10 @@ fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader)
         Ok(mut inside) => {
             match links(&mut inside, Where::Here, &space.name, &mut reading.gaps) {
                 Ok(links) => space.links = links,
-                Err(refused) => reading.gaps.push(Gap::new("links", &space.name, refused.to_string())),
+                Err(refused) => {
+                    reading.gaps.push(Gap::new("links", &space.name, refused.to_string()));
+                    space.outside = true;
+                }
             }
             if space.links.iter().any(|l| l.link_netnsid.is_some()) {
                 let id = space.id();
@@ -175,6 +178,7 @@ fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader)
         }
         Err(error) => {
             reading.closed = Some(error.into());
+            space.outside = true;
             space.links = outside(&space.found);
         }
     }

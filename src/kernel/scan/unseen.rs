@@ -80,7 +80,10 @@ pub(super) fn add(
         let mut space = Space { nsid: Some(nsid), ..Space::new(Found::closed(id, Vec::new()), format!("nsid {nsid}")) };
         match read::links(socket, Where::Nsid(nsid), &space.name, gaps) {
             Ok(links) => space.links = links,
-            Err(refused) if matches!(refused.errno, Errno::EACCES | Errno::EPERM) => closed += 1,
+            Err(refused) if matches!(refused.errno, Errno::EACCES | Errno::EPERM) => {
+                space.outside = true;
+                closed += 1;
+            }
             // The number has been taken back.
             Err(_) => continue,
         }
