@@ -1,5 +1,7 @@
 //! A directory that stands for the root of a machine in a test.
 
+#![cfg(test)]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
