@@ -172,7 +172,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.init.kill();
+        // Its pid 1: all that is in the node ends with it, and then so does the process that waits for it.
+        let init = nix::unistd::Pid::from_raw(self.pid.parse().unwrap());
+        let _ = nix::sys::signal::kill(init, nix::sys::signal::Signal::SIGKILL);
         let _ = self.init.wait();
     }
 }
