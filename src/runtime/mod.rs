@@ -18,7 +18,6 @@ mod process;
 mod record;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
 mod tree;
 
 use std::collections::{HashMap, HashSet};
