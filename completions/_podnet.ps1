@@ -36,7 +36,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             break
         }
         'podnet;trace' {
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Follow packets to this address, instead of to wherever each interface leads')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Follow packets to this address or target, instead of to wherever each interface leads')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'Follow IPv4 only')
             [CompletionResult]::new('--ipv4', '--ipv4', [CompletionResultType]::ParameterName, 'Follow IPv4 only')
@@ -52,7 +52,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
         }
         'podnet;list' {
             [CompletionResult]::new('--bridge', '--bridge', [CompletionResultType]::ParameterName, 'Only namespaces with a link on this bridge, or the bridge itself')
-            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only namespaces whose name matches; * and ? stand for any text and any character')
+            [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character')
             [CompletionResult]::new('--holder', '--holder', [CompletionResultType]::ParameterName, 'Only namespaces that something of this kind holds')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at threads, open files and sockets: slower, needs root to see those of others')

@@ -32,7 +32,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'podnet;trace'= {
-            cand --to 'Follow packets to this address, instead of to wherever each interface leads'
+            cand --to 'Follow packets to this address or target, instead of to wherever each interface leads'
             cand --color 'Colour the text'
             cand -4 'Follow IPv4 only'
             cand --ipv4 'Follow IPv4 only'
@@ -47,7 +47,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
         }
         &'podnet;list'= {
             cand --bridge 'Only namespaces with a link on this bridge, or the bridge itself'
-            cand --name 'Only namespaces whose name matches; * and ? stand for any text and any character'
+            cand --name 'Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character'
             cand --holder 'Only namespaces that something of this kind holds'
             cand --color 'Colour the text'
             cand --deep 'Also look at threads, open files and sockets: slower, needs root to see those of others'

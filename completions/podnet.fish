@@ -36,7 +36,7 @@ complete -c podnet -n "__fish_podnet_needs_command" -f -a "list" -d 'List every 
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address, instead of to wherever each interface leads' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address or target, instead of to wherever each interface leads' -r
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -47,7 +47,7 @@ complete -c podnet -n "__fish_podnet_using_subcommand trace" -l ascii -d 'Draw w
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -s V -l version -d 'Print version'
 complete -c podnet -n "__fish_podnet_using_subcommand list" -l bridge -d 'Only namespaces with a link on this bridge, or the bridge itself' -r
-complete -c podnet -n "__fish_podnet_using_subcommand list" -l name -d 'Only namespaces whose name matches; * and ? stand for any text and any character' -r
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l name -d 'Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character' -r
 complete -c podnet -n "__fish_podnet_using_subcommand list" -l holder -d 'Only namespaces that something of this kind holds' -r -f -a "process\t'A process'
 thread\t'A thread whose namespace is not its process\'s (with --deep)'
 mount\t'A bind mount'

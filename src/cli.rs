@@ -1,7 +1,6 @@
 //! Flags and help text of every command; no behaviour. Completions and man pages are generated from here.
 
 use std::ffi::OsString;
-use std::net::IpAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -68,25 +67,29 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
 Targets:
+  dev/web           a pod: its namespace and name, its name alone, or its uid
+  web, 3f2a9c       a container: its name, its id, or as much of that as no other has
   4711              a process id
   /run/netns/blue   a namespace file; also /proc/4711/ns/net
   blue              a name under the netns directories
   netns:4026532750  the inode of a namespace, as lsns prints it
   veth12acb4c1      a link of the host: the pod at its other end
-  172.22.0.253      an address that some namespace of this machine holds
+  172.22.0.253      an address that some namespace of this machine holds; a MAC, too
+  pod: ctr: pid: netns: link: ip: mac:   before a target say of which kind it is
 
 Examples:
-  podnet trace 4711                       where its traffic leaves the machine
+  podnet trace dev/web                    where a pod's traffic leaves the machine
+  podnet trace dev/web --to dev/db        the way from one pod to another
   podnet trace 4711 --to 172.22.1.7       the way to one address
   podnet trace veth12acb4c1 --json | jq '.paths[].verdict'
 
 {EXIT_CODES}"))]
 pub struct TraceArgs {
-    /// Whose packets: a pid, a namespace (path, name or netns:INODE), a host link, or an address
+    /// Whose packets: a pod, a container, a pid, a namespace (path, name or netns:INODE), a host link, or an address
     pub target: String,
-    /// Follow packets to this address, instead of to wherever each interface leads
-    #[arg(long, value_name = "ADDRESS")]
-    pub to: Option<IpAddr>,
+    /// Follow packets to this address or target, instead of to wherever each interface leads
+    #[arg(long, value_name = "ADDRESS|TARGET")]
+    pub to: Option<String>,
     /// Follow IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -110,7 +113,7 @@ pub struct ListArgs {
     /// Only namespaces with a link on this bridge, or the bridge itself
     #[arg(long, value_name = "IFNAME")]
     pub bridge: Option<String>,
-    /// Only namespaces whose name matches; * and ? stand for any text and any character
+    /// Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character
     #[arg(long, value_name = "PATTERN")]
     pub name: Option<String>,
     /// Only namespaces that something of this kind holds

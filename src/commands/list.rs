@@ -1,5 +1,7 @@
 //! `podnet list`: every namespace of the machine, or those that were asked for.
 
+use std::path::Path;
+
 use super::Outcome;
 use crate::cli::{HolderKind, ListArgs};
 use crate::error::{Exit, Result};
@@ -7,11 +9,12 @@ use crate::kernel::holders::Depth;
 use crate::kernel::scan;
 use crate::model::{HolderType, ListedNetns, Listing, NetnsId};
 use crate::render::{self, Style};
+use crate::runtime::Owners;
 
 pub(super) fn run(args: &ListArgs, style: Style, json: bool) -> Result<Outcome> {
     // Asking for what only a deep look finds asks for the deep look.
     let deep = args.deep || matches!(args.holder, Some(HolderKind::Thread | HolderKind::Fd | HolderKind::Socket));
-    let mut listing = scan(if deep { Depth::Deep } else { Depth::Shallow })?;
+    let mut listing = scan(if deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?;
     let text = if json {
         let wanted: Vec<NetnsId> = shown(&listing, args).iter().map(|n| n.netns).collect();
         listing.namespaces.retain(|n| wanted.contains(&n.netns));
@@ -24,10 +27,18 @@ pub(super) fn run(args: &ListArgs, style: Style, json: bool) -> Result<Outcome> 
 }
 
 fn shown<'a>(listing: &'a Listing, args: &ListArgs) -> Vec<&'a ListedNetns> {
-    let by_name = |n: &ListedNetns| args.name.as_deref().is_none_or(|pattern| matches_pattern(pattern, &n.name));
+    let by_name = |n: &ListedNetns| args.name.as_deref().is_none_or(|pattern| is_called(n, pattern));
     let by_holder = |n: &ListedNetns| args.holder.is_none_or(|kind| is_held_by(n, kind));
     let by_bridge = |n: &ListedNetns| args.bridge.as_deref().is_none_or(|bridge| is_on(n, bridge, listing));
     listing.namespaces.iter().filter(|n| by_name(n) && by_holder(n) && by_bridge(n)).collect()
+}
+
+/// The namespace is called so, or one of the containers in it.
+fn is_called(netns: &ListedNetns, pattern: &str) -> bool {
+    let owners = netns.owner.iter().chain(&netns.tenants);
+    let containers = owners.clone().flat_map(|owner| &owner.containers).filter_map(|c| c.name.as_deref());
+    let names = [netns.name.as_str()].into_iter().chain(owners.map(|owner| owner.name.as_str())).chain(containers);
+    names.into_iter().any(|name| matches_pattern(pattern, name))
 }
 
 fn is_held_by(netns: &ListedNetns, kind: HolderKind) -> bool {

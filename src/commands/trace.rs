@@ -1,26 +1,25 @@
 //! `podnet trace`: find the namespace, follow its packets, show the way.
 
+use std::path::Path;
+
 use super::Outcome;
 use crate::cli::TraceArgs;
-use crate::error::{Error, ErrorId, Exit, Result};
+use crate::error::{Exit, Result};
 use crate::kernel::{Live, spaces::Spaces};
-use crate::model::{Action, Path, SCHEMA, Trace};
+use crate::model::{Action, SCHEMA, Trace, Verdict};
 use crate::render::{self, Style};
+use crate::runtime::Owners;
 use crate::target;
 use crate::trace::{self, Ask};
 
 pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome> {
-    if args.to.is_some_and(|to| if to.is_ipv4() { args.ipv6 } else { args.ipv4 }) {
-        return Err(Error::new(ErrorId::Usage, "the address of --to is of the family that was left out")
-            .hint("leave -4 or -6 away: --to decides the family"));
-    }
-    if args.to.is_some_and(|to| to.is_unspecified()) {
-        return Err(Error::new(ErrorId::Usage, "the address of --to stands for no address at all")
-            .hint("leave --to away to see where everything else goes"));
-    }
-    let mut live = Live::new(Spaces::new()?);
+    let owners = Owners::new(Path::new("/"));
+    let mut live = Live::new(Spaces::new()?.named_by(Box::new(owners)));
+    let family = (args.ipv4 || args.ipv6).then_some(args.ipv6);
+    // What is wrong with an address is said before anything is looked for.
+    let to = args.to.as_deref().map(|to| target::destination(&mut live, to, family)).transpose()?;
     let source = target::resolve(&mut live, &args.target)?;
-    let ask = Ask { to: args.to, no_ipv4: args.ipv6, no_ipv6: args.ipv4 };
+    let ask = Ask { to, no_ipv4: args.ipv6, no_ipv6: args.ipv4 };
     let traced = trace::trace(&mut live, source.netns, &ask);
     let trace = Trace {
         schema: SCHEMA,
@@ -31,12 +30,12 @@ pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome>
         gaps: traced.gaps,
     };
     let text = if json { render::json(&trace) } else { render::path::text(&trace, style) };
-    Ok(Outcome::new(text, exit(&trace.paths)))
+    Ok(Outcome::new(text, exit(trace.paths.iter().map(|p| &p.verdict))))
 }
 
 /// A dropped packet is news whatever else could not be seen; an unseen end is neither success nor failure.
-fn exit(paths: &[Path]) -> Exit {
-    let any = |action| paths.iter().any(|p| p.verdict.action == action);
+fn exit<'a>(verdicts: impl Iterator<Item = &'a Verdict> + Clone) -> Exit {
+    let any = |action| verdicts.clone().any(|v| v.action == action);
     match (any(Action::Dropped), any(Action::Unknown)) {
         (true, _) => Exit::Broken,
         (false, true) => Exit::Failed,

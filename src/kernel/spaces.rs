@@ -1,6 +1,8 @@
 //! The namespaces that one run of podnet has reached: how each was opened, what it is called, and which namespace
 //! another one means by an nsid.
 
+mod owned;
+
 use std::collections::HashMap;
 use std::fs;
 use std::{io, mem};
@@ -15,7 +17,9 @@ use super::procnet::{self, ProcNet};
 use super::socket::{Refused, Socket};
 use super::text;
 use crate::error::{Error, ErrorId, Result};
-use crate::model::{Gap, Link, Netns, NetnsId, Nsid, Pid};
+use crate::model::{Gap, Holder, HolderType, Link, Netns, NetnsId, Nsid, Owner, Pid, Whose};
+
+pub use owned::Owned;
 
 /// How the facts of a namespace are had.
 #[derive(Debug)]
@@ -77,6 +81,7 @@ pub struct Spaces {
     nsids: HashMap<(NetnsId, Nsid), NetnsId>,
     found: Option<Vec<Found>>,
     hidden: Vec<Pid>,
+    whose: Option<Box<dyn Whose>>,
     gaps: Vec<Gap>,
 }
 
@@ -93,7 +98,21 @@ impl Spaces {
         let name = if is_host { "host" } else { "own" }.to_owned();
         let netns = Netns { id: own, nsid: None, name, owner: None, pid: None };
         let spaces = HashMap::from([(own, Space { netns, access: Access::Inside { file, socket } })]);
-        Ok(Spaces { own, spaces, nsids: HashMap::new(), found: None, hidden: Vec::new(), gaps: Vec::new() })
+        Ok(Spaces {
+            own,
+            spaces,
+            nsids: HashMap::new(),
+            found: None,
+            hidden: Vec::new(),
+            whose: None,
+            gaps: Vec::new(),
+        })
+    }
+
+    /// Has namespaces named by their owners.
+    pub fn named_by(mut self, whose: Box<dyn Whose>) -> Spaces {
+        self.whose = Some(whose);
+        self
     }
 
     /// The namespace that podnet itself is in.
@@ -136,8 +155,35 @@ impl Spaces {
         }
     }
 
-    /// Enters an open namespace.
-    pub fn enter(&mut self, file: NetnsFile, name: String, pid: Option<Pid>) -> io::Result<NetnsId> {
+    /// Enters the open namespace of a process.
+    pub fn enter(&mut self, file: NetnsFile, name: String, pid: Pid) -> io::Result<NetnsId> {
+        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == host();
+        let owner = if known { None } else { self.owner_of(pid) };
+        let name = owner.as_ref().map_or(name, holders::called);
+        self.enter_owned(file, name, Some(pid), owner)
+    }
+
+    /// Enters a namespace that is mounted here.
+    pub fn enter_mounted(&mut self, file: NetnsFile, path: &str, name: String) -> io::Result<NetnsId> {
+        let holder = Holder { holder: HolderType::Mount, pid: Pid(1), comm: None, path: Some(path.to_owned()) };
+        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == host();
+        let owner = self.whose.as_mut().filter(|_| !known).and_then(|whose| whose.of_namespace(&[holder]));
+        let name = owner.as_ref().map_or(name, holders::called);
+        self.enter_owned(file, name, None, owner)
+    }
+
+    /// Who a process belongs to.
+    pub fn owner_of(&mut self, pid: Pid) -> Option<Owner> {
+        self.whose.as_mut().and_then(|whose| whose.of_process(pid))
+    }
+
+    fn enter_owned(
+        &mut self,
+        file: NetnsFile,
+        name: String,
+        pid: Option<Pid>,
+        owner: Option<Owner>,
+    ) -> io::Result<NetnsId> {
         let id = file.id();
         if let Some(space) = self.spaces.get_mut(&id) {
             space.netns.pid = space.netns.pid.or(pid);
@@ -145,7 +191,7 @@ impl Spaces {
         }
         let socket = Box::new(file.socket()?);
         let name = if Some(id) == host() { "host".to_owned() } else { name };
-        let netns = Netns { id, nsid: None, name, owner: None, pid };
+        let netns = Netns { id, nsid: None, name, owner, pid };
         self.spaces.insert(id, Space { netns, access: Access::Inside { file, socket } });
         Ok(id)
     }
@@ -183,7 +229,9 @@ impl Spaces {
             None => NetnsId::OfPid(pid),
         });
         self.nsids.extend(number.map(|nsid| ((own, nsid), id)));
-        let netns = Netns { id, nsid: number, name, owner: None, pid: Some(pid) };
+        let owner = self.owner_of(pid);
+        let name = owner.as_ref().map_or(name, holders::called);
+        let netns = Netns { id, nsid: number, name, owner, pid: Some(pid) };
         if let Some(proc) = &mut facts.proc {
             self.gaps.append(&mut proc.gaps);
         } else {
@@ -298,9 +346,21 @@ impl Spaces {
 
     /// Enters a namespace that was found on this machine; false where it is closed or gone.
     pub fn enter_found(&mut self, id: NetnsId) -> bool {
-        let Some(found) = self.found().iter().find(|f| f.id == id) else { return false };
-        let (file, name, pid) = (found.open(), found.name(host()), found.pid());
-        file.and_then(|file| self.enter(file, name, pid)).is_ok()
+        self.try_found(id).is_some_and(|entered| entered.is_ok())
+    }
+
+    /// Enters a namespace that was found on this machine; none: it was not.
+    pub fn try_found(&mut self, id: NetnsId) -> Option<io::Result<NetnsId>> {
+        let found = mem::take(self.found());
+        let entered = found.iter().find(|f| f.id == id).map(|found| {
+            let file = found.open()?;
+            let known = self.spaces.contains_key(&id) || Some(id) == host();
+            let owner = self.whose.as_mut().filter(|_| !known).and_then(|whose| whose.of_namespace(&found.holders));
+            let name = found.name_with(host(), owner.as_ref());
+            self.enter_owned(file, name, found.pid(), owner)
+        });
+        *self.found() = found;
+        entered
     }
 
     /// Every namespace that something on this machine holds; looked for once.
@@ -316,6 +376,7 @@ impl Spaces {
 
     /// Gaps that came up on the way.
     pub fn take_gaps(&mut self) -> Vec<Gap> {
+        self.gaps.extend(self.whose.as_mut().map(|whose| whose.take_gaps()).unwrap_or_default());
         mem::take(&mut self.gaps)
     }
 }

@@ -14,6 +14,7 @@ mod path;
 mod plan;
 mod route;
 mod scene;
+mod text;
 mod topology;
 
 pub use fdb::FdbEntry;
@@ -29,6 +30,7 @@ pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
 pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
+pub use text::text;
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
 
 /// The version of the JSON that podnet writes; raised when a key changes its meaning or goes.

@@ -1,5 +1,7 @@
 //! Whom a namespace belongs to, in the words of the runtime that made it.
 
+use std::fmt::Debug;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -52,12 +54,15 @@ pub struct Container {
 }
 
 /// Who can say whom a namespace belongs to. What is not known is none, never a guess.
-pub trait Whose {
+pub trait Whose: Debug + Send {
     /// The owner of the namespace that a process is in.
     fn of_process(&mut self, pid: Pid) -> Option<Owner>;
 
     /// The owner of a namespace, by everything that holds it.
     fn of_namespace(&mut self, holders: &[Holder]) -> Option<Owner>;
+
+    /// The containers among these processes, as they are grouped; for a namespace that belongs to none of them.
+    fn among(&mut self, pids: &[Pid]) -> Vec<Owner>;
 
     /// What could not be seen on the way.
     fn take_gaps(&mut self) -> Vec<Gap>;

@@ -153,6 +153,9 @@ pub struct Source {
     pub pid: Option<Pid>,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
+    /// The container that was asked for, where it has no namespace of its own and uses the host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Owner>,
     /// What holds it open, as far as the look-up of the target met it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub holders: Vec<Holder>,

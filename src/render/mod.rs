@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod error;
+mod owners;
 pub mod path;
 mod style;
 pub mod table;

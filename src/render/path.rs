@@ -5,8 +5,9 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::owners::{containers, made_by};
 use super::style::{Style, escape};
-use crate::model::{Action, Finding, Gap, Hop, Level, Neigh, NeighState, Path, Route, Step, TableId, Trace};
+use crate::model::{Action, Finding, Gap, Hop, Level, Neigh, NeighState, Path, Route, Source, Step, TableId, Trace};
 
 /// Text that is piped somewhere is laid out for this many columns: it fits wherever it is read.
 const PIPE_WIDTH: usize = 80;
@@ -49,13 +50,13 @@ impl Page {
             self.title(path);
         }
         if path.hops.is_empty() {
-            self.heading(&trace.source.netns_name, trace.source.pid.map(|p| p.0), trace.source.netns.ino(), None);
+            self.heading(&trace.source.netns_name, Some(&trace.source), trace.source.netns.ino(), None);
         }
         let mut before: Option<&Hop> = None;
         for (number, hop) in path.hops.iter().enumerate() {
             if before.is_none_or(|b| b.netns != hop.netns) {
-                let pid = (number == 0).then_some(trace.source.pid).flatten().map(|p| p.0);
-                self.heading(&hop.netns_name, pid, hop.netns.ino(), hop.nsid.map(|n| n.0));
+                let source = (number == 0).then_some(&trace.source);
+                self.heading(&hop.netns_name, source, hop.netns.ino(), hop.nsid.map(|n| n.0));
             }
             // In the first namespace the device is what one looks for; later the decision comes before the device.
             if number > 0 {
@@ -92,14 +93,19 @@ impl Page {
         let _ = writeln!(self.out, "{}", self.style.underline(&text));
     }
 
-    fn heading(&mut self, name: &str, pid: Option<u32>, ino: Option<u64>, nsid: Option<i32>) {
+    fn heading(&mut self, name: &str, source: Option<&Source>, ino: Option<u64>, nsid: Option<i32>) {
         let name = escape(name);
-        let mut left = name.to_string();
-        let mut styled = self.style.bold(&name);
-        if let Some(pid) = pid {
-            let pid = format!("  pid {pid}");
-            left.push_str(&pid);
-            styled.push_str(&self.style.dim(&pid));
+        let (mut left, mut styled) = (String::new(), String::new());
+        if source.is_some_and(|s| s.owner.as_ref().is_some_and(|o| o.pod.is_some())) {
+            left.push_str("pod ");
+            styled.push_str(&self.style.dim("pod "));
+        }
+        left.push_str(&name);
+        styled.push_str(&self.style.bold(&name));
+        if let Some(source) = source {
+            let more = beside_name(source);
+            left.push_str(&more);
+            styled.push_str(&self.style.dim(&more));
         }
         let right = match (ino, nsid) {
             (Some(ino), _) => format!("net:[{ino}]"),
@@ -251,6 +257,26 @@ pub(super) fn gap_text(gap: &Gap) -> String {
     let mut text = format!("{}: {}: {}", escape(&gap.at), escape(&gap.what), escape(&gap.why));
     if let Some(needs) = &gap.needs {
         let _ = write!(text, " (needs {})", escape(needs));
+    }
+    text
+}
+
+/// What stands beside the name of the namespace that a trace starts in.
+fn beside_name(source: &Source) -> String {
+    let mut text = String::new();
+    if let Some(owner) = source.owner.as_ref().filter(|owner| !owner.is_bare()) {
+        let _ = write!(text, "  {}", made_by(owner));
+        // Whoever asked for one of several shall find it here.
+        let names = containers(owner);
+        if names.len() > 1 {
+            let _ = write!(text, ": {}", names.join(", "));
+        }
+    }
+    if let Some(tenant) = &source.tenant {
+        let _ = write!(text, "  used by {} {}", made_by(tenant), escape(&tenant.name));
+    }
+    if let Some(pid) = source.pid {
+        let _ = write!(text, "  pid {pid}");
     }
     text
 }

@@ -6,13 +6,16 @@ use std::collections::{HashMap, HashSet};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::owners::{fold, name, tenants};
 use super::path::{gap_text, wrap};
-use super::style::{Style, escape};
+use super::style::Style;
 use super::wires::{Wire, held_by, number, wires};
 use crate::model::{ListedLink, ListedNetns, Listing, NetnsId};
 
 /// Blank columns between two columns of the table.
 const SPACE: usize = 2;
+/// What an address of a link needs, and a name gives way for.
+const WIRING: usize = 24;
 
 /// All namespaces of a listing, to name what is at the other end of a link.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ pub fn text(listing: &Listing, shown: &[&ListedNetns], style: Style, wide: bool)
         _ if wide => super::wires::wide(shown, &known, style),
         _ => narrow(shown, &known, style),
     };
-    for line in lines {
+    for line in lines.into_iter().chain(tenants(shown, style)) {
         out.push_str(line.trim_end());
         out.push('\n');
     }
@@ -72,25 +75,22 @@ pub fn text(listing: &Listing, shown: &[&ListedNetns], style: Style, wide: bool)
 
 /// One namespace before it is laid out.
 struct Row {
-    name: String,
+    /// Its name, and the containers below where they are several.
+    name: Vec<String>,
     wires: Vec<Wire>,
     held_by: String,
     number: String,
 }
 
 fn narrow(shown: &[&ListedNetns], known: &Known<'_>, style: Style) -> Vec<String> {
-    let row = |n: &&ListedNetns| Row {
-        name: escape(&n.name).into_owned(),
-        wires: wires(n, known, style),
-        held_by: held_by(n),
-        number: number(n),
-    };
+    let row =
+        |n: &&ListedNetns| Row { name: name(n), wires: wires(n, known, style), held_by: held_by(n), number: number(n) };
     let rows: Vec<Row> = shown.iter().map(row).collect();
     let widths = widths(&rows, style);
     let [name, wiring, held, number] = widths;
     let cells = |row: &Row| {
         [
-            cut(&row.name, name, style),
+            row.name.iter().flat_map(|line| fold(line, name)).collect::<Vec<_>>().join("\n"),
             row.wires.iter().flat_map(|wire| wire.lines(wiring, style)).collect::<Vec<_>>().join("\n"),
             cut(&row.held_by, held, style),
             cut(&row.number, number, style),
@@ -104,7 +104,7 @@ fn narrow(shown: &[&ListedNetns], known: &Known<'_>, style: Style) -> Vec<String
 /// and the links get the rest, which is enough for one link in two lines.
 fn widths(rows: &[Row], style: Style) -> [usize; 4] {
     let widest = |of: &dyn Fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
-    let name = widest(&|r| r.name.width()).max(4);
+    let name = widest(&|r| r.name.iter().map(|line| line.width()).max().unwrap_or(0)).max(4);
     let wiring = widest(&|r| r.wires.iter().map(Wire::width).max().unwrap_or(0)).max(5);
     let held = widest(&|r| r.held_by.width()).max(7);
     let number = widest(&|r| r.number.width()).max(5);
@@ -113,8 +113,9 @@ fn widths(rows: &[Row], style: Style) -> [usize; 4] {
     if name + wiring + held <= room {
         return [name, wiring, held, number];
     }
-    let name = name.min((width / 5).max(12));
     let held = held.min((width / 6).max(8));
+    let left = room.saturating_sub(held + WIRING);
+    let name = name.min((width / 4).min(left).max(12));
     [name, wiring.min(room.saturating_sub(name + held).max(16)), held, number]
 }
 
@@ -165,7 +166,7 @@ pub(super) fn lay_out<const N: usize>(
 }
 
 /// Where in the text this many columns of the terminal are full.
-fn boundary(text: &str, columns: usize) -> usize {
+pub(super) fn boundary(text: &str, columns: usize) -> usize {
     let mut used = 0;
     for (at, c) in text.char_indices() {
         used += c.width().unwrap_or(0);
@@ -219,6 +220,7 @@ mod tests {
             nsid: Some(Nsid(0)),
             name: name.to_owned(),
             owner: None,
+            tenants: Vec::new(),
             holders: vec![holder(1), holder(2)],
             links,
         }

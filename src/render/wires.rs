@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::owners::{containers, made_by};
 use super::style::{Style, escape};
 use super::table::{Known, cut, lay_out};
 use crate::model::{Holder, HolderType, ListedLink, ListedNetns, PeerRef};
@@ -9,6 +10,9 @@ use crate::model::{Holder, HolderType, ListedLink, ListedNetns, PeerRef};
 /// Links shown of one namespace before the rest is counted; the host has more of its own.
 const LINKS: usize = 3;
 const LINKS_OF_HOST: usize = 10;
+
+/// Columns of the wide table.
+const COLUMNS: usize = 14;
 
 /// One link, or the number of those that are folded.
 #[derive(Debug)]
@@ -201,13 +205,30 @@ pub(super) fn number(netns: &ListedNetns) -> String {
 
 /// Every link in a line of its own, with all that is known of it.
 pub(super) fn wide(shown: &[&ListedNetns], known: &Known<'_>, style: Style) -> Vec<String> {
-    let header =
-        ["NAME", "NETNS", "NSID", "HELD BY", "LINK", "KIND", "STATE", "MTU", "MAC", "ADDRESSES", "PEER", "MASTER"];
+    let header = [
+        "NAME",
+        "RUNTIME",
+        "CONTAINERS",
+        "NETNS",
+        "NSID",
+        "HELD BY",
+        "LINK",
+        "KIND",
+        "STATE",
+        "MTU",
+        "MAC",
+        "ADDRESSES",
+        "PEER",
+        "MASTER",
+    ];
     let header = header.map(str::to_owned);
     let mut rows = Vec::new();
     for netns in shown {
         let nsid = netns.nsid.map(|n| n.to_string()).unwrap_or_default();
-        let start = [escape(&netns.name).into_owned(), number(netns), nsid, all_holders(netns)];
+        let owner = netns.owner.as_ref();
+        let runtime = owner.map(made_by).unwrap_or_default();
+        let inside = owner.map(|owner| containers(owner).join(",")).unwrap_or_default();
+        let start = [escape(&netns.name).into_owned(), runtime, inside, number(netns), nsid, all_holders(netns)];
         if netns.links.is_empty() {
             rows.push(columns(&start, Default::default()));
         }
@@ -233,15 +254,14 @@ pub(super) fn wide(shown: &[&ListedNetns], known: &Known<'_>, style: Style) -> V
             *width = (*width).max(cell.width());
         }
     }
-    let mut bold = [false; 12];
+    let mut bold = [false; COLUMNS];
     bold[0] = true;
-    lay_out(header, rows.into_iter(), widths, bold, [false; 12], style)
+    lay_out(header, rows.into_iter(), widths, bold, [false; COLUMNS], style)
 }
 
-fn columns(start: &[String; 4], rest: [String; 8]) -> [String; 12] {
-    let [a, b, c, d] = start.clone();
-    let [e, f, g, h, i, j, k, l] = rest;
-    [a, b, c, d, e, f, g, h, i, j, k, l]
+fn columns(start: &[String; 6], rest: [String; 8]) -> [String; COLUMNS] {
+    let mut cells = start.iter().cloned().chain(rest);
+    std::array::from_fn(|_| cells.next().unwrap_or_default())
 }
 
 fn all_holders(netns: &ListedNetns) -> String {

@@ -69,6 +69,7 @@ fn owner(cached: Cached) -> Option<(String, Record)> {
         pod_uid: pod.is_some().then_some(uid),
         pod,
         id,
+        in_pod: None,
         joins: None,
         group: None,
         init: None,

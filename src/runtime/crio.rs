@@ -1,16 +1,14 @@
 //! CRI-O: pods whose sandbox has no process by default; all names are annotations of the bundle, which lies where
 //! podman's do.
 
-use super::disk::Disk;
 use super::oci::Spec;
 use super::record::Record;
 use crate::model::PodName;
 
 /// Completes what is known of a container by its bundle's annotations.
-pub(super) fn apply(disk: &Disk, mut spec: Spec, dir: &str, record: &mut Record) {
+pub(super) fn apply(mut spec: Spec, record: &mut Record) {
     let said = spec.annotations();
     record.runtime = "cri-o";
-    record.init = disk.pid(&format!("{dir}/pidfile"));
     record.sandbox = said.crio_type.as_deref() == Some("sandbox");
     record.joins = said.crio_sandbox.filter(|sandbox| *sandbox != record.id);
     record.name = said.container.filter(|_| !record.sandbox);

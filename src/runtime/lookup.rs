@@ -51,6 +51,11 @@ impl Lookup {
         &self.disk
     }
 
+    /// Forgets which containers processes were in: a pid can be another process's by the next question.
+    pub(super) fn forget_processes(&mut self) {
+        self.chains.clear();
+    }
+
     /// The containers that a process is in.
     pub(super) fn chain(&mut self, pid: u32) -> Chain {
         if let Some(chain) = self.chains.get(&pid) {
@@ -131,9 +136,15 @@ impl Lookup {
         found
     }
 
-    /// A container that one of these shares the namespace of.
-    pub(super) fn joined(&mut self, id: &str, pid: u32) -> Option<Record> {
-        self.of_mark(&Mark::new(Engine::Any, id), pid)
+    /// A container that another one shares the namespace of.
+    pub(super) fn joined(&mut self, by: &Record) -> Option<Record> {
+        let engine = match by.runtime {
+            "containerd" => Engine::Containerd,
+            "cri-o" => Engine::Crio,
+            "docker" => Engine::Docker,
+            _ => Engine::Podman,
+        };
+        self.of_mark(&Mark { pod: by.in_pod.clone(), ..Mark::new(engine, by.joins.as_deref()?) }, 0)
     }
 
     /// The record of a mounted namespace that no process is in.
@@ -181,16 +192,16 @@ impl Lookup {
             Engine::Nspawn => Ok(()),
             Engine::Ctr => containerd::read(&self.disk, mark.pod.as_deref()?, &mut record),
             Engine::Docker => self.docker(&mut record),
-            Engine::Podman | Engine::Crio => self.storage(&mut record),
+            Engine::Podman | Engine::Crio => self.storage(mark.pod.as_deref(), &mut record),
             Engine::Containerd => self.containerd(&mut record),
             // Whichever has state of that id; of the failures the first that is more than an absence.
             Engine::Kube => self
                 .containerd(&mut record)
                 .or_else(|e| or(self.docker(&mut record), e))
-                .or_else(|e| or(self.storage(&mut record), e)),
+                .or_else(|e| or(self.storage(mark.pod.as_deref(), &mut record), e)),
             Engine::Any => self
                 .docker(&mut record)
-                .or_else(|e| or(self.storage(&mut record), e))
+                .or_else(|e| or(self.storage(mark.pod.as_deref(), &mut record), e))
                 .or_else(|e| or(self.containerd(&mut record), e)),
         };
         match known {
@@ -229,8 +240,8 @@ impl Lookup {
         }
     }
 
-    fn storage(&mut self, record: &mut Record) -> io::Result<()> {
-        let (spec, dir) = match podman::bundle(&self.disk, &record.id) {
+    fn storage(&mut self, pod: Option<&str>, record: &mut Record) -> io::Result<()> {
+        let (spec, init) = match podman::bundle(&self.disk, &record.id) {
             Ok(found) => found,
             Err(error) => {
                 // The list of names may be there where the bundle is not.
@@ -238,15 +249,14 @@ impl Lookup {
                 return if record.name.is_some() { Ok(()) } else { Err(error) };
             }
         };
+        record.init = init;
         if spec.is_crio() {
-            crio::apply(&self.disk, spec, &dir, record);
+            crio::apply(spec, record);
             return Ok(());
         }
-        let init = self.disk.pid(&format!("{dir}/pidfile"));
         let joined = init.and_then(|init| spec.joined(&self.disk, init));
         let joined = joined.and_then(|other| chain::of_cgroup(&self.disk, other).marks.into_iter().next());
-        podman::apply(spec, record);
-        record.init = init;
+        podman::apply(spec, pod, record);
         record.joins = record.joins.take().or(joined.map(|mark| mark.id).filter(|id| *id != record.id));
         record.name = self.podman_name(&record.id).or(record.name.take());
         Ok(())

@@ -33,7 +33,8 @@ use record::Record;
 /// Processes of one namespace that are asked for their container.
 const PROCESSES: usize = 4096;
 
-/// Knows the owners of the namespaces of one machine. It remembers what it read, so make a new one for a later look.
+/// Knows the owners of the namespaces of one machine. It remembers the state of containers that it read, so make a new
+/// one for a later look.
 #[derive(Debug)]
 pub struct Owners {
     lookup: Lookup,
@@ -45,6 +46,13 @@ struct Group {
     records: Vec<Record>,
     pids: Vec<u32>,
     chain: Option<Chain>,
+}
+
+impl Group {
+    /// The first process of one of them is among these processes.
+    fn is_at_home(&self) -> bool {
+        self.records.iter().any(|r| r.init.is_some_and(|init| self.pids.contains(&init)))
+    }
 }
 
 impl Owners {
@@ -62,14 +70,15 @@ impl Owners {
         }
         let mut records = self.lookup.members(&chain, &record);
         records.push(record);
-        self.together(records, pid)
+        self.together(records)
     }
 
     /// The owner that these containers of one namespace make, with those that they joined.
-    fn together(&mut self, mut records: Vec<Record>, pid: u32) -> Option<Owner> {
+    fn together(&mut self, mut records: Vec<Record>) -> Option<Owner> {
         let known: HashSet<String> = records.iter().map(|r| r.id.clone()).collect();
-        let joined: HashSet<String> = records.iter().filter_map(|r| r.joins.clone()).collect();
-        records.extend(joined.difference(&known).filter_map(|id| self.lookup.joined(id, pid)));
+        let of_others = |r: &&Record| r.joins.as_ref().is_some_and(|id| !known.contains(id));
+        let joined: Vec<Record> = records.iter().filter(of_others).filter_map(|r| self.lookup.joined(r)).collect();
+        records.extend(joined);
         record::owner(records)
     }
 
@@ -81,7 +90,7 @@ impl Owners {
             Some(inner) => record::inside(&called, &Record::of(inner)),
             None => {
                 let comm = process::stat(self.lookup.disk(), pid).map_or_else(|| pid.to_string(), |stat| stat.comm);
-                record::bare("process", format!("{called}/{comm}"))
+                Owner { user: outer.user, ..record::bare(outer.runtime, format!("{called}/{comm}")) }
             }
         }
     }
@@ -111,19 +120,23 @@ impl Owners {
         if groups.len() > 1 {
             // A process can enter the namespace of another container. Those whose first process is there are at home;
             // of several the oldest.
-            let at_home = |g: &Group| g.records.iter().any(|r| r.init.is_some_and(|init| g.pids.contains(&init)));
             let disk = self.lookup.disk();
             let start = |pid: &u32| process::stat(disk, *pid).map_or(u64::MAX, |stat| stat.start);
-            groups.sort_by_cached_key(|g| (!at_home(g), g.pids.iter().map(start).min()));
+            groups.sort_by_cached_key(|g| (!g.is_at_home(), g.pids.iter().map(start).min()));
         }
-        let group = groups.into_iter().next()?;
+        let is_at_home = groups.first().is_some_and(Group::is_at_home);
+        let mut groups = groups.into_iter();
+        let group = groups.next()?;
         let (pid, chain) = (*group.pids.iter().min()?, group.chain?);
         let [first, ..] = group.records.as_slice() else { return None };
-        let at_home = group.records.iter().any(|r| r.init.is_some_and(|init| group.pids.contains(&init)));
-        if !at_home && self.lookup.is_away(&chain, first, pid) {
+        if !is_at_home && self.lookup.is_away(&chain, first, pid) {
             return Some(self.inside(first.clone(), &chain, pid));
         }
-        self.together(group.records, pid)
+        let mut owner = self.together(group.records)?;
+        // Others that were started in it, though nothing says that they joined it.
+        let others = groups.filter(Group::is_at_home).filter_map(|group| record::owner(group.records));
+        owner.containers.extend(others.flat_map(|other| other.containers));
+        Some(owner)
     }
 
     /// Without a container: a service of systemd, or the process that has been there longest.
@@ -142,10 +155,12 @@ impl Owners {
 
 impl Whose for Owners {
     fn of_process(&mut self, pid: Pid) -> Option<Owner> {
+        self.lookup.forget_processes();
         self.by_process(pid.0).or_else(|| self.by_oldest([pid.0].into_iter()))
     }
 
     fn of_namespace(&mut self, holders: &[Holder]) -> Option<Owner> {
+        self.lookup.forget_processes();
         let of = |kind| holders.iter().filter(move |h| h.holder == kind).map(|h| h.pid.0);
         let pids: Vec<u32> = of(HolderType::Process).take(PROCESSES).collect();
         if let Some(owner) = self.by_processes(&pids) {
@@ -164,6 +179,25 @@ impl Whose for Owners {
             return Some(record::bare("netns", name.to_owned()));
         }
         self.by_oldest(pids.into_iter().chain(of(HolderType::Thread)))
+    }
+
+    fn among(&mut self, pids: &[Pid]) -> Vec<Owner> {
+        self.lookup.forget_processes();
+        let pids: Vec<u32> = pids.iter().map(|pid| pid.0).collect();
+        let mut owners = Vec::new();
+        for group in self.groups(&pids) {
+            let (Some(first), Some(chain), Some(pid)) = (group.records.first(), &group.chain, group.pids.first())
+            else {
+                continue;
+            };
+            // A process that only entered this namespace, as those do that look after a node, brings no container.
+            if !group.is_at_home() && (first.init.is_some() || self.lookup.is_away(chain, first, *pid)) {
+                continue;
+            }
+            owners.extend(self.together(group.records));
+        }
+        owners.sort_by(|a, b| (&a.name, &a.runtime, a.user).cmp(&(&b.name, &b.runtime, b.user)));
+        owners
     }
 
     fn take_gaps(&mut self) -> Vec<Gap> {

@@ -9,8 +9,7 @@ use super::process;
 /// What is wanted of a `config.json`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Spec {
-    #[serde(default)]
-    pub hostname: String,
+    pub hostname: Option<String>,
     annotations: Option<Annotations>,
     linux: Option<Linux>,
 }

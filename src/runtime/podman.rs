@@ -23,15 +23,19 @@ struct Stored {
     names: Option<Vec<String>>,
 }
 
-/// Bundle of a running container, and the directory it is in.
-pub(super) fn bundle(disk: &Disk, id: &str) -> io::Result<(Spec, String)> {
+/// Bundle of a running container, and the pid of its first process.
+pub(super) fn bundle(disk: &Disk, id: &str) -> io::Result<(Spec, Option<u32>)> {
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
     for driver in DRIVERS {
-        let dir = format!("{RUN}/{driver}-containers/{id}/userdata");
-        match disk.json::<Spec>(&format!("{dir}/config.json")) {
-            Ok(spec) => return Ok((spec, dir)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => failed = error,
+        // CRI-O's copy in the second place says less than that in the first; podman has the second alone.
+        for root in [RUN, LIB] {
+            match disk.json::<Spec>(&format!("{root}/{driver}-containers/{id}/userdata/config.json")) {
+                Ok(spec) => {
+                    return Ok((spec, disk.pid(&format!("{RUN}/{driver}-containers/{id}/userdata/pidfile"))));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => failed = error,
+            }
         }
     }
     Err(failed)
@@ -45,14 +49,15 @@ pub(super) fn names(disk: &Disk) -> HashMap<String, String> {
     stored.filter_map(|container| Some((container.id, container.names?.into_iter().next()?))).collect()
 }
 
-/// Completes what is known of a container by its bundle.
-pub(super) fn apply(mut spec: Spec, record: &mut Record) {
+/// Completes what is known of a container by its bundle. `pod`: the id of its pod.
+pub(super) fn apply(mut spec: Spec, pod: Option<&str>, record: &mut Record) {
     let said = spec.annotations();
     record.runtime = "podman";
-    record.sandbox = said.crio_type.as_deref() == Some("sandbox");
-    record.joins = said.crio_sandbox.filter(|sandbox| is_id(sandbox) && *sandbox != record.id);
+    // The infra container of a pod is the one that does not say that it is in a sandbox.
+    record.sandbox = pod.is_some() && said.crio_type.as_deref() != Some("container");
+    record.joins = said.crio_sandbox.filter(|id| is_id(id) && *id != record.id && Some(id.as_str()) != pod);
     if record.sandbox {
         // A pod's host name is its name, unless somebody asked for another one.
-        record.group = Some(spec.hostname).filter(|name| !name.is_empty());
+        record.group = spec.hostname.filter(|name| !name.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! What /proc says of a process itself: its parent, when it started, whose it is, its namespaces.
 
 use super::disk::Disk;
+use crate::model::text;
 
 /// The fields of `/proc/PID/stat` that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,7 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
     // The name stands in brackets and may hold any bytes, brackets among them; no later field does.
     let open = stat.iter().position(|b| *b == b'(')?;
     let close = stat.iter().rposition(|b| *b == b')')?;
-    let comm = String::from_utf8_lossy(stat.get(open + 1..close)?).into_owned();
+    let comm = text(stat.get(open + 1..close)?);
     let rest = std::str::from_utf8(&stat[close + 1..]).ok()?;
     let mut fields = rest.split_ascii_whitespace();
     Some(Stat { comm, parent: fields.nth(1)?.parse().ok()?, start: fields.nth(17)?.parse().ok()? })
@@ -40,8 +41,8 @@ pub(super) fn uid(disk: &Disk, pid: u32) -> Option<u32> {
 /// The words of a command line. A process may write anything there.
 pub(super) fn command_line(disk: &Disk, pid: u32) -> Vec<String> {
     let bytes = disk.proc(pid, "cmdline").unwrap_or_default();
-    let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-    text.split(|b| *b == 0).take(256).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    let line = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+    line.split(|b| *b == 0).take(256).map(text).collect()
 }
 
 /// The word after a flag, or behind its `=`.

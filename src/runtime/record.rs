@@ -16,6 +16,8 @@ pub(super) struct Record {
     pub pod: Option<PodName>,
     /// Uid of the pod, also where that is all that is known of it.
     pub pod_uid: Option<String>,
+    /// What the cgroup calls the pod: its uid, or the id of a podman pod.
+    pub in_pod: Option<String>,
     /// The container whose namespace it shares: the pod's sandbox, or another one.
     pub joins: Option<String>,
     /// Name of the group where that is no Kubernetes pod.
@@ -46,6 +48,7 @@ impl Record {
             name: mark.name.clone().or_else(|| named_by_id.then(|| mark.id.clone())),
             pod: None,
             pod_uid,
+            in_pod: mark.pod.clone(),
             joins: None,
             group: None,
             sandbox: false,

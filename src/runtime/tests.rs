@@ -10,6 +10,7 @@ const C: &str = "56acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001
 const UID: &str = "0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d";
 const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
 const STORAGE: &str = "run/containers/storage/overlay-containers";
+const PODMAN: &str = "var/lib/containers/storage/overlay-containers";
 
 fn process(tree: &Tree, pid: u32) -> Option<Owner> {
     Owners::new(tree.path()).of_process(Pid(pid))
@@ -223,36 +224,38 @@ fn podman_containers_and_pods() {
         r#"[{{"id":"{A}","names":["0123456789ab-infra"],"image":"x","metadata":"{{\"name\":\"no\"}}"}},
             {{"id":"{B}","names":["web"],"flags":{{}}}},{{"id":"{C}"}}]"#
     );
-    tree.file("var/lib/containers/storage/overlay-containers/containers.json", &list);
+    tree.file(&format!("{PODMAN}/containers.json"), &list);
     tree.process(10, "x", 1, &format!("/machine.slice/libpod-{B}.scope/container"), 7);
     assert_eq!(told(process(&tree, 10)), expected("podman", "web", "", &["web"]));
     tree.process(11, "x", 1, &format!("/libpod_parent/libpod-{C}"), 7);
     assert_eq!(told(process(&tree, 11)), expected("podman", &C[..12], "", &[&C[..12]]));
 
-    let spec = |id: &str, kind: &str| {
-        let said = format!(
-            r#""io.container.manager":"libpod","io.kubernetes.cri-o.ContainerType":"{kind}","io.kubernetes.cri-o.SandboxID":"{A}""#
-        );
-        tree.file(
-            &format!("{STORAGE}/{id}/userdata/config.json"),
-            &format!(r#"{{"hostname":"shop","annotations":{{{said}}}}}"#),
-        );
+    // As podman 4.3 writes them: the infra container says nothing of a sandbox.
+    let spec = |id: &str, hostname: &str, more: &str| {
+        let said = format!(r#""io.container.manager":"libpod","io.kubernetes.cri-o.TTY":"false"{more}"#);
+        let spec = format!(r#"{{"hostname":{hostname},"annotations":{{{said}}}}}"#);
+        tree.file(&format!("{PODMAN}/{id}/userdata/config.json"), &spec);
     };
-    spec(A, "sandbox");
-    spec(B, "container");
+    spec(A, "\"shop\"", "");
+    let more = format!(r#","io.kubernetes.cri-o.ContainerType":"container","io.kubernetes.cri-o.SandboxID":"{A}""#);
+    spec(B, "null", &more);
     let pod = "99acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
-    tree.process(12, "x", 1, &format!("/machine.slice/machine-libpod_pod_{pod}.slice/libpod-{B}.scope"), 7);
-    assert_eq!(told(process(&tree, 12)), expected("podman", "shop", "", &["0123456789ab-infra", "web"]));
+    let slice = format!("/machine.slice/machine-libpod_pod_{pod}.slice");
+    tree.process(12, "x", 1, &format!("{slice}/libpod-{B}.scope"), 7);
+    tree.process(13, "x", 1, &format!("{slice}/libpod-{A}.scope"), 7);
+    let shop = expected("podman", "shop", "", &["0123456789ab-infra", "web"]);
+    assert_eq!(told(process(&tree, 12)), shop);
+    assert_eq!(told(namespace(&tree, &[12, 13], &[])), shop);
 }
 
 #[test]
 fn podman_containers_that_join_another() {
     let tree = Tree::new("join");
     let list = format!(r#"[{{"id":"{A}","names":["web"]}},{{"id":"{B}","names":["a-sidecar"]}}]"#);
-    tree.file("var/lib/containers/storage/overlay-containers/containers.json", &list);
+    tree.file(&format!("{PODMAN}/containers.json"), &list);
     for (id, pid, path) in [(A, 10, "/run/netns/netns-1"), (B, 11, "/proc/10/ns/net")] {
         let spec = format!(r#"{{"linux":{{"namespaces":[{{"type":"network","path":"{path}"}}]}}}}"#);
-        tree.file(&format!("{STORAGE}/{id}/userdata/config.json"), &spec);
+        tree.file(&format!("{PODMAN}/{id}/userdata/config.json"), &spec);
         tree.file(&format!("{STORAGE}/{id}/userdata/pidfile"), &pid.to_string());
         tree.process(pid, "x", 1, &format!("/libpod_parent/libpod-{id}"), 7);
     }
@@ -267,10 +270,7 @@ fn podman_containers_that_join_another() {
 fn rootless_containers_are_named_by_those_who_wait_for_them_alone() {
     let tree = Tree::new("rootless");
     // An id of root's podman in the slice of a user: the user's own word, for which root's state is not read.
-    tree.file(
-        "var/lib/containers/storage/overlay-containers/containers.json",
-        &format!(r#"[{{"id":"{A}","names":["root"]}}]"#),
-    );
+    tree.file(&format!("{PODMAN}/containers.json"), &format!(r#"[{{"id":"{A}","names":["root"]}}]"#));
     tree.process(10, "x", 2, &format!("/user.slice/user-1500.slice/user@1500.service/user.slice/libpod-{A}.scope"), 7);
     tree.process(9, "conmon", 1, "/user.slice/user-1500.slice/session-1.scope", 1);
     let owner = process(&tree, 10).unwrap();
@@ -315,8 +315,8 @@ fn what_is_made_inside_of_a_container_is_named_under_it() {
     tree.process(20, "nginx", 30, &format!("/docker/{A}/docker/{B}"), 8);
     assert_eq!(told(process(&tree, 20)), expected("docker", &format!("dind/{}", &B[..12]), "", &[&B[..12]]));
     tree.process(21, "sleep", 30, &format!("/system.slice/docker-{A}.scope"), 9);
-    assert_eq!(told(process(&tree, 21)), expected("process", "dind/sleep", "", &[]));
-    assert_eq!(told(namespace(&tree, &[21], &[])), expected("process", "dind/sleep", "", &[]));
+    assert_eq!(told(process(&tree, 21)), expected("docker", "dind/sleep", "", &[]));
+    assert_eq!(told(namespace(&tree, &[21], &[])), expected("docker", "dind/sleep", "", &[]));
     // With the network of the outer one.
     tree.process(22, "nginx", 30, &format!("/docker/{A}/docker/{B}"), 7);
     assert_eq!(told(process(&tree, 22)).1, "dind");

@@ -9,6 +9,7 @@ mod isolate;
 mod needs;
 mod node;
 mod outside;
+mod owners;
 mod peers;
 mod reference;
 mod scene;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         cost::tests(),
         hostile::tests(),
         outside::tests(),
+        owners::tests(),
         peers::tests(),
         reference::tests(),
         targets::tests(),

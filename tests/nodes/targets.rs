@@ -110,12 +110,13 @@ fn makes_no_sense() {
     {
         refused(&node, target, "usage", 2);
     }
-    for args in ["trace", "trace 1 --to nonsense", "trace 1 2", "trace 1 -4 -6", "trace 1 --nonsense", "nonsense", ""] {
+    for args in ["trace", "trace 1 2", "trace 1 -4 -6", "trace 1 --nonsense", "nonsense", ""] {
         let run = node.podnet(args);
         assert_eq!(run.code, 2, "{args}");
         assert_eq!(run.text(), "", "{args}");
         assert!(!run.stderr.is_empty(), "{args}");
     }
+    assert_eq!(node.podnet("trace 1 --to nonsense --json").refusal()["id"], "unknown-target");
     // The family of --to is the one that was left out.
     assert_eq!(node.podnet("trace 1 --to 10.0.0.1 -6 --json").refusal()["exit"], 2);
     assert_eq!(node.podnet("trace 1 --to ::1 -4 --json").refusal()["exit"], 2);

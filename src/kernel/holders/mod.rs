@@ -19,6 +19,7 @@ use super::socket::Refused;
 use super::text;
 use crate::model::{Gap, Holder, HolderType, NetnsId, Pid};
 
+pub use name::called;
 pub use process::processes;
 
 /// Where runtimes and `ip netns` keep names of namespaces.

@@ -3,12 +3,23 @@
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Found, mount, process, text};
-use crate::model::{HolderType, NetnsId};
+use crate::model::{HolderType, NetnsId, Owner};
 
 /// What the namespace of pid 1 is called, and nothing else.
 const HOST: &str = "host";
 
 impl Found {
+    /// What a person calls the namespace of this owner, given that of pid 1.
+    pub fn name_with(&self, host: Option<NetnsId>, owner: Option<&Owner>) -> String {
+        match owner {
+            _ if host == Some(self.id) => HOST.to_owned(),
+            Some(owner) if !owner.is_bare() || (owner.runtime == "systemd" && self.given_name().is_none()) => {
+                called(owner)
+            }
+            _ => self.name(host),
+        }
+    }
+
     /// What a person calls the namespace, given that of pid 1.
     pub fn name(&self, host: Option<NetnsId>) -> String {
         if host == Some(self.id) {
@@ -41,6 +52,14 @@ impl Found {
         let in_it = self.holders.iter().filter(|h| matches!(h.holder, HolderType::Process | HolderType::Thread));
         let oldest = in_it.min_by_key(|h| (process::start_time(h.pid).unwrap_or(u64::MAX), h.pid));
         oldest.or(self.holders.iter().find(|h| h.comm.is_some()))?.comm.clone()
+    }
+}
+
+/// The name of an owner, but for one that calls itself as the host is called.
+pub fn called(owner: &Owner) -> String {
+    match owner.name.as_str() {
+        HOST => format!("{}:{HOST}", owner.runtime),
+        name => name.to_owned(),
     }
 }
 

@@ -15,7 +15,9 @@ use super::netns::NetnsFile;
 use super::procnet;
 use super::socket::Socket;
 use crate::error::{Error, ErrorId, Result};
-use crate::model::{Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, PeerRef, Pid, SCHEMA};
+use crate::model::{
+    Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, Owner, PeerRef, Pid, SCHEMA, Whose,
+};
 
 use read::Around;
 
@@ -26,6 +28,10 @@ struct Space {
     found: Found,
     /// What a person calls it.
     name: String,
+    /// Whom it belongs to.
+    owner: Option<Owner>,
+    /// Containers that use it, where it is the host's.
+    tenants: Vec<Owner>,
     /// Number that podnet's own namespace has for it.
     nsid: Option<Nsid>,
     /// Its links by index.
@@ -38,7 +44,8 @@ struct Space {
 
 impl Space {
     fn new(found: Found, name: String) -> Self {
-        Space { found, name, nsid: None, links: Vec::new(), outside: false, numbers: HashMap::new() }
+        let (links, tenants, numbers) = (Vec::new(), Vec::new(), HashMap::new());
+        Space { found, name, owner: None, tenants, nsid: None, links, outside: false, numbers }
     }
 
     fn id(&self) -> NetnsId {
@@ -50,8 +57,8 @@ impl Space {
     }
 }
 
-/// Reads every namespace of the machine.
-pub fn scan(depth: Depth) -> Result<Listing> {
+/// Reads every namespace of the machine, each named by its owner.
+pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
     let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
     let own_file = NetnsFile::own().map_err(kernel)?;
     let mut socket = Socket::open().map_err(kernel)?;
@@ -64,7 +71,7 @@ pub fn scan(depth: Depth) -> Result<Listing> {
     let mut discovery = holders::discover(depth);
     gaps.append(&mut discovery.gaps);
     let host = discovery.host.or_else(|| (procnet::shares_netns(Pid(1)) == Some(true)).then_some(own_file.id()));
-    let around = Around::new(own_file, host, &links);
+    let around = Around::new(own_file, host, &links, whose);
     let mut found = discovery.namespaces;
     let own = match found.iter().position(|f| f.id == around.own.id()) {
         Some(at) => found.remove(at),
@@ -83,6 +90,17 @@ pub fn scan(depth: Depth) -> Result<Listing> {
     hidden::wire(&mut spaces, &mut socket);
     pair::numbers(&mut spaces);
     pair::search(&mut spaces, &mut gaps);
+    // Podnet's own, and those that could not be read.
+    for space in spaces.iter_mut().filter(|s| s.owner.is_none()) {
+        if host == Some(space.id()) {
+            space.tenants = around.tenants(&space.found);
+        }
+        space.owner = around.owner(&space.found);
+        if space.owner.is_some() {
+            space.name = space.found.name_with(host, space.owner.as_ref());
+        }
+    }
+    gaps.extend(around.whose_gaps());
     Ok(listing(&spaces, host, once(gaps)))
 }
 
@@ -124,7 +142,8 @@ fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>, own: NetnsId) -> List
         netns: space.id(),
         nsid: space.nsid,
         name: space.name.clone(),
-        owner: None,
+        owner: space.owner.clone(),
+        tenants: space.tenants.clone(),
         holders: space.found.holders.clone(),
         links: links.collect(),
     }

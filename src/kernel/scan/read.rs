@@ -16,7 +16,7 @@ use crate::kernel::netns::{NetnsFile, Reader, readers};
 use crate::kernel::nsid;
 use crate::kernel::procnet::ProcNet;
 use crate::kernel::socket::{Refused, Socket};
-use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid};
+use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid, Owner, Pid, Whose};
 
 /// What would open a namespace that podnet may not enter.
 const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
@@ -25,7 +25,7 @@ const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
 const THREADS: usize = 4;
 
 /// What the reading of every namespace starts from.
-pub(super) struct Around {
+pub(super) struct Around<'a> {
     /// Podnet's own namespace.
     pub(super) own: NetnsFile,
     /// That of pid 1.
@@ -34,14 +34,34 @@ pub(super) struct Around {
     host_file: Option<NetnsFile>,
     /// Other end and number of its namespace, of podnet's own links.
     ends: HashMap<IfIndex, (Option<IfIndex>, Option<Nsid>)>,
+    whose: Mutex<&'a mut dyn Whose>,
 }
 
-impl Around {
-    pub(super) fn new(own: NetnsFile, host: Option<NetnsId>, links: &[Link]) -> Self {
+impl<'a> Around<'a> {
+    pub(super) fn new(own: NetnsFile, host: Option<NetnsId>, links: &[Link], whose: &'a mut dyn Whose) -> Self {
         let elsewhere = host.filter(|host| *host != own.id());
         let host_file = elsewhere.and_then(|_| NetnsFile::open("/proc/1/ns/net").ok()).filter(|f| Some(f.id()) == host);
         let ends = links.iter().map(|l| (l.ifindex, (l.link, l.link_netnsid))).collect();
-        Around { own, host, host_file, ends }
+        Around { own, host, host_file, ends, whose: Mutex::new(whose) }
+    }
+
+    /// Whom a namespace belongs to; the host's to none of those who are in it.
+    pub(super) fn owner(&self, found: &Found) -> Option<Owner> {
+        match self.whose.lock() {
+            Ok(mut whose) if self.host != Some(found.id) => whose.of_namespace(&found.holders),
+            _ => None,
+        }
+    }
+
+    /// The containers among the processes of the host's namespace.
+    pub(super) fn tenants(&self, found: &Found) -> Vec<Owner> {
+        let inside = found.holders.iter().filter(|h| h.holder == HolderType::Process);
+        let pids: Vec<Pid> = inside.map(|h| h.pid).collect();
+        self.whose.lock().map(|mut whose| whose.among(&pids)).unwrap_or_default()
+    }
+
+    pub(super) fn whose_gaps(&self) -> Vec<Gap> {
+        self.whose.lock().map(|mut whose| whose.take_gaps()).unwrap_or_default()
     }
 
     fn hubs(&self) -> impl Iterator<Item = &NetnsFile> {
@@ -83,7 +103,7 @@ struct Reading {
 }
 
 /// Reads these namespaces and adds them; the first of `spaces` is podnet's own and gets to know what is new there.
-pub(super) fn all(found: Vec<Found>, around: &Around, spaces: &mut Vec<Space>, gaps: &mut Vec<Gap>) {
+pub(super) fn all(found: Vec<Found>, around: &Around<'_>, spaces: &mut Vec<Space>, gaps: &mut Vec<Gap>) {
     let queue = Mutex::new(found.into_iter());
     let results = readers(thread::available_parallelism().map_or(1, |n| n.get().min(THREADS)), |mut reader| {
         let mut own = Socket::open()?;
@@ -132,7 +152,7 @@ fn renew(own: &mut Space, link: Link) {
 }
 
 /// Reads one namespace. `own` is a socket in podnet's.
-fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader) -> Reading {
+fn one(mut found: Found, around: &Around<'_>, own: &mut Socket, reader: &mut Reader) -> Reading {
     let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
     let file = match found.open() {
         Ok(file) => file,
@@ -154,8 +174,15 @@ fn one(mut found: Found, around: &Around, own: &mut Socket, reader: &mut Reader)
     if found.holders.is_empty() {
         return reading;
     }
-    let name = found.name(around.host);
-    let mut space = Space::new(found, name);
+    let mut owner = around.owner(&found);
+    // It was named by its processes: had one of them gone since, the pid could have been another process's already.
+    let holders = found.holders.len();
+    found.confirm(&file);
+    if found.holders.len() < holders {
+        owner = around.owner(&found);
+    }
+    let name = found.name_with(around.host, owner.as_ref());
+    let mut space = Space { owner, ..Space::new(found, name) };
     match file.socket_of_reader(reader) {
         Ok(mut inside) => {
             match links(&mut inside, Where::Here, &space.name, &mut reading.gaps) {
@@ -195,7 +222,7 @@ fn gone(error: &io::Error) -> bool {
 
 /// Holds the pairs that the namespace says it has with podnet's own against what that says; where this is older than
 /// the pair, it is asked again, now that the other end is sure to be there.
-fn claims(space: &mut Space, around: &Around, own: &mut Socket, fresh: &mut Vec<Link>) {
+fn claims(space: &mut Space, around: &Around<'_>, own: &mut Socket, fresh: &mut Vec<Link>) {
     let own_id = around.own.id();
     let leads_to_own = |l: &Link| l.is_pair() && l.link_netnsid.is_some_and(|n| space.numbers.get(&n) == Some(&own_id));
     let mut numbers = Vec::new();

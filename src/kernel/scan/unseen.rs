@@ -32,7 +32,7 @@ pub(super) fn numbers(socket: &mut Socket, gaps: &mut Vec<Gap>) -> HashSet<Nsid>
 }
 
 /// The numbers that there were before the search for namespaces and still are, and that none of those found has.
-fn left_over(before: &HashSet<Nsid>, around: &Around, socket: &mut Socket, spaces: &[Space]) -> Vec<Nsid> {
+fn left_over(before: &HashSet<Nsid>, around: &Around<'_>, socket: &mut Socket, spaces: &[Space]) -> Vec<Nsid> {
     let mut known: HashSet<Nsid> = spaces.iter().filter_map(|s| s.nsid).collect();
     // A namespace can have a number for itself.
     known.extend(nsid::of_file(socket, &around.own).ok().flatten());
@@ -49,7 +49,7 @@ fn left_over(before: &HashSet<Nsid>, around: &Around, socket: &mut Socket, space
 /// the place of another one while podnet was looking.
 pub(super) fn latecomers(
     before: &HashSet<Nsid>,
-    around: &Around,
+    around: &Around<'_>,
     depth: Depth,
     socket: &mut Socket,
     spaces: &mut Vec<Space>,
@@ -67,7 +67,7 @@ pub(super) fn latecomers(
 /// Adds a namespace for every number that is still left over.
 pub(super) fn add(
     before: &HashSet<Nsid>,
-    around: &Around,
+    around: &Around<'_>,
     socket: &mut Socket,
     spaces: &mut Vec<Space>,
     gaps: &mut Vec<Gap>,

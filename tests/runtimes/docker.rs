@@ -1,0 +1,122 @@
+//! Docker: containers, those that join another one's namespace, those on the host's network.
+
+use serde_json::{Value, json};
+
+use crate::agree::{Truth, agree, agree_with_daemons_down, list};
+use crate::machine::Machine;
+use crate::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(containers, "dockerd", "docker", "containerd", "strace"),
+        test!(containers_of_a_kubelet, "dockerd", "docker", "containerd"),
+        test!(pids_of_stale_state, "dockerd", "docker", "containerd"),
+    ]
+}
+
+/// A machine with dockerd on a bridge of its own and the image `busy`.
+pub fn machine(more: &str) -> Machine {
+    let machine = Machine::new();
+    machine.sh("ip link add docker0 type bridge; ip addr add 10.88.0.1/16 dev docker0; ip link set docker0 up");
+    machine.daemon(
+        &format!(
+            "dockerd --storage-driver vfs --bridge docker0 --iptables=false --ip6tables=false \
+             --exec-opt native.cgroupdriver=cgroupfs {more}"
+        ),
+        "docker version",
+    );
+    machine.sh("tar -C /run/image -c . | docker import - busy");
+    machine
+}
+
+/// All running containers, as `docker inspect` tells of them.
+pub fn truths(machine: &Machine) -> Vec<Truth> {
+    let all = machine.json("docker inspect $(docker ps -q)");
+    all.as_array().unwrap().iter().map(truth).collect()
+}
+
+fn truth(container: &Value) -> Truth {
+    let labels = &container["Config"]["Labels"];
+    let label = |key: &str| labels[key].as_str().map(str::to_owned);
+    let pod = label("io.kubernetes.pod.name");
+    let name = container["Name"].as_str().unwrap().trim_start_matches('/').to_owned();
+    Truth {
+        runtime: "docker",
+        id: container["Id"].as_str().unwrap().to_owned(),
+        name: label("io.kubernetes.container.name").unwrap_or(name),
+        pod: pod
+            .map(|pod| (label("io.kubernetes.pod.namespace").unwrap(), pod, label("io.kubernetes.pod.uid").unwrap())),
+        pid: container["State"]["Pid"].as_u64().unwrap(),
+    }
+}
+
+fn containers() {
+    let machine = machine("");
+    machine.sh("docker network create other >/dev/null
+         docker run -d --name web busy /bin/sleep 10000
+         docker run -d --name sidecar --network container:web busy /bin/sleep 10000
+         docker run -d --name db --network other --hostname host busy /bin/sleep 10000
+         docker run -d --name offline --network none busy /bin/sleep 10000
+         docker run -d --name proxy --network host busy /bin/sleep 10000
+         docker run -d --name gone busy /bin/true || docker rm -f gone");
+    let truths = truths(&machine);
+    assert_eq!(truths.len(), 5);
+    agree(&machine, &truths);
+    let text = machine.podnet("list");
+    assert!(text.text().contains("share the host's namespace\n  proxy (docker)\n"), "{}", text.text());
+    // The oldest container of a namespace gives the name, with the one that joined it below.
+    assert!(text.text().contains("\nweb "), "{}", text.text());
+    // A program in a container is in the container, whatever its parent is.
+    machine.sh("docker exec -d db /bin/sleep 12345");
+    let pid = machine.sh("pgrep -f '^/bin/sleep 12345'");
+    let trace = machine.podnet(&format!("trace {} -4 --json", pid.trim())).trace();
+    assert_eq!(trace["source"]["owner"]["name"], "db");
+    agree_with_daemons_down(&machine, &truths, "dockerd containerd");
+}
+
+fn containers_of_a_kubelet() {
+    let machine = machine("");
+    let uid = "0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d";
+    // Names, labels and cgroups as cri-dockerd makes them.
+    let run = |name: &str, kind: &str, more: &str| {
+        machine.sh(&format!(
+            "docker run -d --name k8s_{name}_web-0_dev_{uid}_0 --cgroup-parent /kubepods/burstable/pod{uid} \
+             --label io.kubernetes.pod.name=web-0 --label io.kubernetes.pod.namespace=dev \
+             --label io.kubernetes.pod.uid={uid} --label io.kubernetes.container.name={name} \
+             --label io.kubernetes.docker.type={kind} {more} busy /bin/sleep 10000"
+        ))
+    };
+    let sandbox = run("POD", "podsandbox", "");
+    let more = format!("--network container:{0} --label io.kubernetes.sandbox.id={0}", sandbox.trim());
+    run("app", "container", &more);
+    run("log", "container", &more);
+    let truths: Vec<Truth> = truths(&machine).into_iter().filter(|t| t.name != "POD").collect();
+    assert_eq!(truths.len(), 2);
+    agree(&machine, &truths);
+    assert!(machine.podnet("list").text().contains("\ndev/web-0 "));
+}
+
+fn pids_of_stale_state() {
+    let machine = machine("");
+    machine.sh("docker run -d --name web busy /bin/sleep 10000; docker run -d --name db busy /bin/sleep 10000");
+    let all = truths(&machine);
+    agree(&machine, &all);
+    let inode = |name: &str| machine.netns(all.iter().find(|t| t.name == name).unwrap().pid);
+    let (inode_of_web, inode_of_db) = (inode("web"), inode("db"));
+    // The state of one that is gone stays where the daemon is killed, and its pid goes to somebody else.
+    machine.sh("kill -KILL $(pidof dockerd)");
+    let of = |name: &str| all.iter().find(|t| t.name == name).unwrap().clone();
+    let (web, db) = (of("web"), of("db"));
+    machine.sh(&format!(
+        "kill -KILL {0}; while [ -e /proc/{0} ]; do :; done
+         sed -i 's/\"Pid\":{0}/\"Pid\":{1}/' /var/lib/docker/containers/{2}/config.v2.json",
+        web.pid, db.pid, web.id
+    ));
+    let namespaces = list(&machine);
+    let of = |inode| namespaces.iter().find(|n| n["netns"] == inode).unwrap();
+    assert_eq!(of(inode_of_db)["owner"]["containers"], json!([{"id": db.id, "name": "db", "sandbox": false}]));
+    // The namespace of the other one is still mounted, without any process, and still its own.
+    let left = of(inode_of_web);
+    assert_eq!(left["owner"]["name"], "web");
+    assert!(left["holders"].as_array().unwrap().iter().all(|h| h["type"] == "mount"), "{left:#}");
+}
