@@ -110,7 +110,14 @@ fn on_the_demo_node(command: &str) -> Option<String> {
 fn steady(text: &str) -> String {
     const FIRST: u64 = 4_026_532_200;
     let (mut out, mut rest, mut seen) = (String::new(), text, Vec::new());
-    while let Some(start) = rest.find("40265") {
+    // The kernel numbers what has no file from 0xf0000000 on.
+    while let Some(start) = rest.find("402") {
+        if rest[start..].bytes().take_while(u8::is_ascii_digit).count() != 10 {
+            let (before, after) = rest.split_at(start + 3);
+            out.push_str(before);
+            rest = after;
+            continue;
+        }
         let digits = rest[start..].bytes().take_while(u8::is_ascii_digit).count();
         let number = &rest[start..start + digits];
         let index = seen.iter().position(|s| *s == number).unwrap_or_else(|| {

@@ -22,6 +22,9 @@ pub struct Owner {
     /// Uid of the user whose own (rootless) runtime made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<u32>,
+    /// Name of the container that it was made inside of: every name here is then that one's word, and begins with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
 }
 
 impl Owner {

@@ -20,11 +20,18 @@ const ENTRIES: usize = 16_384;
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
+    /// What the path leads to, where that is a descriptor of podnet's own.
+    _held: Option<File>,
 }
 
 impl Disk {
     pub(super) fn new(root: &Path) -> Self {
-        Disk { root: root.to_owned() }
+        Disk { root: root.to_owned(), _held: None }
+    }
+
+    /// The files beneath an open directory.
+    pub(super) fn beneath(root: File) -> Self {
+        Disk { root: format!("/proc/self/fd/{}", root.as_raw_fd()).into(), _held: Some(root) }
     }
 
     /// A plain file. A device is not opened, as that can have effects; nor a FIFO, which might never answer.
@@ -57,12 +64,16 @@ impl Disk {
 
     /// A file of /proc, which the kernel makes as it is read.
     pub(super) fn proc(&self, pid: u32, file: &str) -> io::Result<Vec<u8>> {
-        bounded(File::open(self.root.join(format!("proc/{pid}/{file}")))?)
+        bounded(File::open(self.proc_path(pid, file))?)
     }
 
     /// A link of /proc.
     pub(super) fn proc_link(&self, pid: u32, file: &str) -> io::Result<PathBuf> {
-        fs::read_link(self.root.join(format!("proc/{pid}/{file}")))
+        fs::read_link(self.proc_path(pid, file))
+    }
+
+    pub(super) fn proc_path(&self, pid: u32, file: &str) -> PathBuf {
+        self.root.join(format!("proc/{pid}/{file}"))
     }
 
     /// A descriptor that only names a file: nothing happens to the file by it.

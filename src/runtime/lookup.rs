@@ -1,47 +1,56 @@
 //! From what a process says of its container to the container's record: which runtime's state to read, in which order,
 //! and what to keep for the next question.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::path::Path;
 
 use super::cgroup::{self, Engine, Mark};
 use super::chain::{self, Chain};
 use super::disk::Disk;
+use super::nested::Nested;
 use super::record::Record;
-use super::{cni, containerd, crio, docker, kubelet, parent, podman, process};
-use crate::model::{Gap, PodName};
+use super::state::State;
+use super::{parent, process};
+use crate::model::Gap;
+
+/// Containers inside of others that share a namespace.
+pub(super) struct Inner {
+    /// The containers around them, the outermost first.
+    pub within: String,
+    pub records: Vec<Record>,
+}
 
 /// Files that made no sense are named one by one up to here.
 const BROKEN: usize = 10;
 /// Containers of one pod.
 const MEMBERS: usize = 256;
+/// Generations of processes between one and the first of its container.
+const GENERATIONS: usize = 64;
 
 /// Reads state and remembers it.
 #[derive(Debug)]
 pub(super) struct Lookup {
     disk: Disk,
+    state: State,
+    nested: Nested,
     chains: HashMap<u32, Chain>,
     records: HashMap<Mark, Option<Record>>,
-    docker_dirs: Option<Vec<String>>,
-    podman_names: Option<HashMap<String, String>>,
-    containerd_namespaces: Option<Vec<String>>,
-    pods: Option<HashMap<String, PodName>>,
-    mounts: Option<HashMap<String, Record>>,
+    /// Containers that no runtime of this machine has written anything of.
+    unheard: HashSet<Mark>,
     refused: BTreeMap<&'static str, usize>,
     broken: Vec<Gap>,
 }
 
 impl Lookup {
-    pub(super) fn new(disk: Disk) -> Self {
+    pub(super) fn new(root: &Path) -> Self {
         Lookup {
-            disk,
+            disk: Disk::new(root),
+            state: State::new(Disk::new(root)),
+            nested: Nested::new(),
             chains: HashMap::new(),
             records: HashMap::new(),
-            docker_dirs: None,
-            podman_names: None,
-            containerd_namespaces: None,
-            pods: None,
-            mounts: None,
+            unheard: HashSet::new(),
             refused: BTreeMap::new(),
             broken: Vec::new(),
         }
@@ -73,8 +82,26 @@ impl Lookup {
         {
             chain = Chain { unit: chain.unit, ..other };
         }
+        if let Some(mark) = chain.marks.first().filter(|_| chain.marks.len() == 1 && chain.beside.is_some()).cloned()
+            && self.of_mark(&mark, pid).is_some()
+            && self.unheard.contains(&mark)
+            && let Some(around) = self.around(&mark, pid)
+        {
+            chain.marks = around.marks.into_iter().chain([mark]).collect();
+            chain.beside = around.beside;
+        }
         self.chains.insert(pid, chain.clone());
         chain
+    }
+
+    /// The container around one that nobody on this machine has heard of: an engine inside that may write to the
+    /// machine's own cgroups puts its containers beside its own.
+    fn around(&mut self, mark: &Mark, pid: u32) -> Option<Chain> {
+        self.ancestors(pid).into_iter().find_map(|above| {
+            let chain = chain::of_cgroup(&self.disk, above);
+            let outer = chain.marks.first().filter(|outer| outer.id != mark.id)?;
+            (self.of_mark(outer, above).is_some() && !self.unheard.contains(outer)).then_some(chain)
+        })
     }
 
     /// The outermost container that a process is in.
@@ -82,6 +109,14 @@ impl Lookup {
         let record = self.of_mark(chain.marks.first()?, pid)?;
         if chain.doubtful && record.init.is_none_or(|init| process::share_netns(&self.disk, init, pid) != Some(true)) {
             return None;
+        }
+        if let Some(init) = record.init.filter(|init| *init != pid && chain.beside.is_some()) {
+            // Whoever may make cgroups somewhere can call one as another's container is called; it is elsewhere then.
+            let home = chain::of_cgroup(&self.disk, init);
+            let place = |chain: &Chain| chain.beside.as_ref().map(|(_, dir)| dir.clone());
+            if home.marks.first().is_some_and(|mark| mark.id == record.id) && place(&home) != place(chain) {
+                return None;
+            }
         }
         Some(Record { init: record.init.or(chain.init), ..record })
     }
@@ -102,15 +137,8 @@ impl Lookup {
     /// The first process of a container whose runtime does not write that down: the last of its ancestors that is in it.
     fn init(&self, chain: &Chain, pid: u32) -> Option<u32> {
         let mark = chain.marks.first().filter(|_| chain.beside.is_some())?;
-        let mut init = pid;
-        for _ in 0..64 {
-            let parent = process::stat(&self.disk, init)?.parent;
-            if parent < 2 || chain::of_cgroup(&self.disk, parent).marks.first() != Some(mark) {
-                break;
-            }
-            init = parent;
-        }
-        Some(init)
+        let is_in = |pid: &u32| chain::of_cgroup(&self.disk, *pid).marks.first() == Some(mark);
+        Some(self.ancestors(pid).into_iter().rfind(is_in).unwrap_or(pid))
     }
 
     /// The other containers of a pod, as far as its cgroup shows them.
@@ -149,17 +177,53 @@ impl Lookup {
 
     /// The record of a mounted namespace that no process is in.
     pub(super) fn by_mount(&mut self, path: &str) -> Option<Record> {
-        if self.mounts.is_none() {
-            let mut mounts = cni::by_mount(&self.disk);
-            let dirs = self.docker_dirs();
-            for (path, id) in docker::by_mount(&self.disk, &dirs) {
-                if let Some(record) = self.of_mark(&Mark::new(Engine::Docker, &id), 0) {
-                    mounts.insert(path, record);
-                }
-            }
-            self.mounts = Some(mounts);
+        self.state.by_mount(path)
+    }
+
+    /// The containers inside of others that these processes of one namespace are in, each as the engine around it tells.
+    /// `outer`: what the outermost is called.
+    pub(super) fn inner(&mut self, pids: &[u32], outer: &str) -> Option<Inner> {
+        let chains: Vec<(u32, Vec<Mark>)> = pids.iter().map(|pid| (*pid, self.chain(*pid).marks)).collect();
+        let (_, first) = chains.iter().find(|(_, marks)| marks.len() > 1)?;
+        let (around, depth) = (first[..first.len() - 1].to_vec(), first.len());
+        let beside = chains.iter().filter(|(_, marks)| marks.len() == depth && marks[..depth - 1] == around);
+        let mut marks: Vec<(u32, Mark)> = beside.map(|(pid, marks)| (*pid, marks[depth - 1].clone())).collect();
+        marks.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+        marks.dedup_by(|(_, a), (_, b)| a.id == b.id);
+        let pid = marks.first()?.0;
+        let mut within = outer.to_owned();
+        for level in 1..depth - 1 {
+            let told = self.told_inside(pid, &around[..level], &around[level..=level], &within);
+            within = format!("{within}/{}", told.first().map(Record::called).unwrap_or_default());
         }
-        self.mounts.as_ref()?.get(path).cloned()
+        let marks: Vec<Mark> = marks.into_iter().map(|(_, mark)| mark).collect();
+        let records = self.told_inside(pid, &around, &marks, &within);
+        Some(Inner { within, records })
+    }
+
+    /// What an engine inside of the containers `around` says of those that it made, one of which `pid` is in.
+    fn told_inside(&mut self, pid: u32, around: &[Mark], marks: &[Mark], within: &str) -> Vec<Record> {
+        let mut ancestors = self.ancestors(pid).into_iter();
+        // The one that waits for the container is the last that sees the files of the engine.
+        let is_engine = |lookup: &mut Lookup, pid: u32| {
+            let own = lookup.chain(pid).marks;
+            own.len() == around.len() && own.iter().zip(around).all(|(a, b)| a.id == b.id)
+        };
+        match ancestors.find(|pid| is_engine(self, *pid)) {
+            Some(engine) => self.nested.read(&self.disk, engine, marks, within),
+            None => marks.iter().map(Record::of).collect(),
+        }
+    }
+
+    /// The processes above one, the nearest first.
+    fn ancestors(&self, pid: u32) -> Vec<u32> {
+        let mut above = Vec::new();
+        let mut next = process::stat(&self.disk, pid).map_or(0, |stat| stat.parent);
+        while next > 1 && above.len() < GENERATIONS && !above.contains(&next) {
+            above.push(next);
+            next = process::stat(&self.disk, next).map_or(0, |stat| stat.parent);
+        }
+        above
     }
 
     fn of_mark(&mut self, mark: &Mark, pid: u32) -> Option<Record> {
@@ -182,89 +246,32 @@ impl Lookup {
             }
             return Some(record);
         }
-        let known = match mark.engine {
-            Engine::Lxc => Ok(()),
+        let machine = match mark.engine {
             Engine::Nspawn if mark.id.is_empty() => {
                 let (said, _) = parent::container(&self.disk, pid).filter(|(said, _)| said.engine == Engine::Nspawn)?;
-                record = Record::of(&said);
-                Ok(())
+                Some(said)
             }
-            Engine::Nspawn => Ok(()),
-            Engine::Ctr => containerd::read(&self.disk, mark.pod.as_deref()?, &mut record),
-            Engine::Docker => self.docker(&mut record),
-            Engine::Podman | Engine::Crio => self.storage(mark.pod.as_deref(), &mut record),
-            Engine::Containerd => self.containerd(&mut record),
-            // Whichever has state of that id; of the failures the first that is more than an absence.
-            Engine::Kube => self
-                .containerd(&mut record)
-                .or_else(|e| or(self.docker(&mut record), e))
-                .or_else(|e| or(self.storage(mark.pod.as_deref(), &mut record), e)),
-            Engine::Any => self
-                .docker(&mut record)
-                .or_else(|e| or(self.storage(mark.pod.as_deref(), &mut record), e))
-                .or_else(|e| or(self.containerd(&mut record), e)),
+            _ => None,
         };
-        match known {
-            Ok(()) => {}
+        let told = self.state.read(machine.as_ref().unwrap_or(mark));
+        record = told.record;
+        match told.failed {
+            None => {}
             // It only looked like a container.
-            Err(_) if matches!(mark.engine, Engine::Any | Engine::Ctr) => return None,
-            Err(error) => self.note(mark.engine, &error),
+            Some(_) if matches!(mark.engine, Engine::Any | Engine::Ctr) => return None,
+            Some(error) => {
+                if error.kind() == io::ErrorKind::NotFound && record.pod.is_none() {
+                    self.unheard.insert(mark.clone());
+                }
+                self.note(mark.engine, &error);
+            }
         }
-        if record.pod.is_none()
-            && let Some(uid) = &record.pod_uid
-        {
-            let disk = &self.disk;
-            record.pod = self.pods.get_or_insert_with(|| kubelet::pods(disk)).get(uid).cloned();
+        if let (Some(bundle), Some(init), None) = (told.bundle, record.init, &record.joins) {
+            let other = bundle.joined(&self.disk, init);
+            let other = other.and_then(|pid| chain::of_cgroup(&self.disk, pid).marks.into_iter().next());
+            record.joins = other.map(|mark| mark.id).filter(|id| *id != record.id);
         }
         Some(record)
-    }
-
-    fn docker_dirs(&mut self) -> Vec<String> {
-        let disk = &self.disk;
-        self.docker_dirs.get_or_insert_with(|| docker::dirs(disk)).clone()
-    }
-
-    fn docker(&mut self, record: &mut Record) -> io::Result<()> {
-        let dirs = self.docker_dirs();
-        docker::read(&self.disk, &dirs, record)
-    }
-
-    fn containerd(&mut self, record: &mut Record) -> io::Result<()> {
-        let Err(error) = containerd::read(&self.disk, containerd::KUBE, record) else { return Ok(()) };
-        let disk = &self.disk;
-        let others = self.containerd_namespaces.get_or_insert_with(|| containerd::namespaces(disk));
-        if others.iter().any(|namespace| containerd::read(disk, namespace, record).is_ok()) {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    }
-
-    fn storage(&mut self, pod: Option<&str>, record: &mut Record) -> io::Result<()> {
-        let (spec, init) = match podman::bundle(&self.disk, &record.id) {
-            Ok(found) => found,
-            Err(error) => {
-                // The list of names may be there where the bundle is not.
-                record.name = self.podman_name(&record.id).or(record.name.take());
-                return if record.name.is_some() { Ok(()) } else { Err(error) };
-            }
-        };
-        record.init = init;
-        if spec.is_crio() {
-            crio::apply(spec, record);
-            return Ok(());
-        }
-        let joined = init.and_then(|init| spec.joined(&self.disk, init));
-        let joined = joined.and_then(|other| chain::of_cgroup(&self.disk, other).marks.into_iter().next());
-        podman::apply(spec, pod, record);
-        record.joins = record.joins.take().or(joined.map(|mark| mark.id).filter(|id| *id != record.id));
-        record.name = self.podman_name(&record.id).or(record.name.take());
-        Ok(())
-    }
-
-    fn podman_name(&mut self, id: &str) -> Option<String> {
-        let disk = &self.disk;
-        self.podman_names.get_or_insert_with(|| podman::names(disk)).get(id).cloned()
     }
 
     /// Keeps why the state of a container was not had.
@@ -293,12 +300,9 @@ impl Lookup {
                 if count == 1 { "name of 1 container".to_owned() } else { format!("names of {count} containers") };
             Gap::new(names, what, "Permission denied").needs("CAP_DAC_READ_SEARCH, or root")
         });
-        let gaps: Vec<Gap> = gaps.collect();
-        gaps.into_iter().chain(std::mem::take(&mut self.broken)).collect()
+        let mut gaps: Vec<Gap> = gaps.collect();
+        gaps.append(&mut self.broken);
+        gaps.append(&mut self.nested.take_gaps());
+        gaps
     }
-}
-
-/// An attempt after a failed one: the earlier failure stays unless it was a mere absence.
-fn or(next: io::Result<()>, earlier: io::Error) -> io::Result<()> {
-    next.map_err(|later| if earlier.kind() == io::ErrorKind::NotFound { later } else { earlier })
 }

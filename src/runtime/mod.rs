@@ -11,13 +11,16 @@ mod docker;
 mod kubelet;
 mod lookup;
 mod mountinfo;
+mod nested;
 mod oci;
 mod parent;
 mod podman;
 mod process;
 mod record;
+mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
 mod tree;
 
 use std::collections::{HashMap, HashSet};
@@ -26,7 +29,6 @@ use std::path::Path;
 use crate::model::{Gap, Holder, HolderType, Owner, Pid, Whose};
 use cgroup::Mark;
 use chain::Chain;
-use disk::Disk;
 use lookup::Lookup;
 use record::Record;
 
@@ -58,7 +60,7 @@ impl Group {
 impl Owners {
     /// For the machine whose files begin at this directory.
     pub fn new(root: &Path) -> Self {
-        Owners { lookup: Lookup::new(Disk::new(root)) }
+        Owners { lookup: Lookup::new(root) }
     }
 
     /// The owner by a process of the namespace; none: it is in no container.
@@ -66,7 +68,7 @@ impl Owners {
         let chain = self.lookup.chain(pid);
         let record = self.lookup.record(&chain, pid)?;
         if self.lookup.is_away(&chain, &record, pid) {
-            return Some(self.inside(record, &chain, pid));
+            return Some(self.inside(&record, &[pid]));
         }
         let mut records = self.lookup.members(&chain, &record);
         records.push(record);
@@ -83,16 +85,16 @@ impl Owners {
     }
 
     /// The owner of a namespace that is not the container's own: somebody in the container made it.
-    fn inside(&mut self, outer: Record, chain: &Chain, pid: u32) -> Owner {
+    fn inside(&mut self, outer: &Record, pids: &[u32]) -> Owner {
         let called = record::owner(vec![outer.clone()]).map_or_else(|| outer.called(), |owner| owner.name);
-        match chain.marks.get(1) {
-            // Only the outer one is known to this machine's runtimes.
-            Some(inner) => record::inside(&called, &Record::of(inner)),
-            None => {
-                let comm = process::stat(self.lookup.disk(), pid).map_or_else(|| pid.to_string(), |stat| stat.comm);
-                Owner { user: outer.user, ..record::bare(outer.runtime, format!("{called}/{comm}")) }
-            }
+        if let Some(inner) = self.lookup.inner(pids, &called)
+            && let Some(owner) = record::inside(inner.within, inner.records)
+        {
+            return Owner { user: outer.user, ..owner };
         }
+        let oldest = self.by_oldest(pids.iter().copied());
+        let name = oldest.map_or_else(|| called.clone(), |oldest| format!("{called}/{}", oldest.name));
+        Owner { user: outer.user, within: Some(called), ..record::bare(outer.runtime, name) }
     }
 
     /// The containers that processes of one namespace belong to.
@@ -130,7 +132,7 @@ impl Owners {
         let (pid, chain) = (*group.pids.iter().min()?, group.chain?);
         let [first, ..] = group.records.as_slice() else { return None };
         if !is_at_home && self.lookup.is_away(&chain, first, pid) {
-            return Some(self.inside(first.clone(), &chain, pid));
+            return Some(self.inside(&first.clone(), &group.pids));
         }
         let mut owner = self.together(group.records)?;
         // Others that were started in it, though nothing says that they joined it.

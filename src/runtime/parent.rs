@@ -4,6 +4,7 @@
 use super::cgroup::{Engine, Mark, is_id, is_name};
 use super::disk::Disk;
 use super::process::{self, flag};
+use super::record::is_modest;
 
 /// Generations looked at.
 const GENERATIONS: usize = 24;
@@ -41,7 +42,7 @@ pub(super) fn container(disk: &Disk, pid: u32) -> Option<(Mark, u32)> {
 /// `conmon -c ID -u ID -r RUNTIME -b BUNDLE -p PIDFILE -n NAME ...`, of podman and CRI-O.
 fn conmon(words: &[String]) -> Option<Mark> {
     let id = flag(words, "-c").or_else(|| flag(words, "--cid")).filter(|id| is_id(id))?;
-    let name = flag(words, "-n").or_else(|| flag(words, "--name")).map(str::to_owned);
+    let name = flag(words, "-n").or_else(|| flag(words, "--name")).filter(|n| is_modest(n)).map(str::to_owned);
     // CRI-O names containers as the kubelet's first runtime did.
     let kube = name.as_deref().is_some_and(|name| name.starts_with("k8s_"));
     let engine = if kube { Engine::Crio } else { Engine::Podman };

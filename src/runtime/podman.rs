@@ -50,7 +50,7 @@ pub(super) fn names(disk: &Disk) -> HashMap<String, String> {
 }
 
 /// Completes what is known of a container by its bundle. `pod`: the id of its pod.
-pub(super) fn apply(mut spec: Spec, pod: Option<&str>, record: &mut Record) {
+pub(super) fn apply(spec: &mut Spec, pod: Option<&str>, record: &mut Record) {
     let said = spec.annotations();
     record.runtime = "podman";
     // The infra container of a pod is the one that does not say that it is in a sandbox.
@@ -58,6 +58,6 @@ pub(super) fn apply(mut spec: Spec, pod: Option<&str>, record: &mut Record) {
     record.joins = said.crio_sandbox.filter(|id| is_id(id) && *id != record.id && Some(id.as_str()) != pod);
     if record.sandbox {
         // A pod's host name is its name, unless somebody asked for another one.
-        record.group = spec.hostname.filter(|name| !name.is_empty());
+        record.group = spec.hostname.take().filter(|name| !name.is_empty());
     }
 }

@@ -6,6 +6,8 @@ use super::cgroup::{Engine, Mark};
 
 /// Digits of an id that a person is shown.
 const SHORT: usize = 12;
+/// Bytes of the longest name that is honest: that of a Kubernetes object, and what Docker makes of it.
+const MODEST: usize = 1024;
 
 /// A container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,19 +90,32 @@ pub(super) fn owner(mut records: Vec<Record>) -> Option<Owner> {
     let name = name.or(group).or(uid).unwrap_or_else(|| first.called());
     let (runtime, user) = (first.runtime.to_owned(), first.user);
     let containers = records.into_iter().map(|r| Container { id: r.id, name: r.name, sandbox: r.sandbox }).collect();
-    Some(Owner { runtime, name, pod, containers, user })
+    Some(Owner { runtime, name, pod, containers, user, within: None })
 }
 
-/// The owner of a namespace that was made inside of a container: named under it, as its inside could claim anything.
-pub(super) fn inside(outer: &str, inner: &Record) -> Owner {
-    let name = format!("{outer}/{}", inner.called());
-    let container = Container { id: inner.id.clone(), name: inner.name.clone(), sandbox: false };
-    Owner { runtime: inner.runtime.to_owned(), name, pod: None, containers: vec![container], user: inner.user }
+/// The owner of a namespace that was made inside of a container. Whatever an engine in there says is the container's
+/// own word, which it could have chosen to look like another's: so every name begins with that of the outer one.
+pub(super) fn inside(within: String, mut records: Vec<Record>) -> Option<Owner> {
+    for record in &mut records {
+        record.name = record.name.take().filter(|name| is_modest(name));
+        record.group = record.group.take().filter(|name| is_modest(name));
+        record.pod = record.pod.take().filter(|pod| is_modest(&pod.name) && is_modest(&pod.namespace));
+    }
+    let inner = owner(records)?;
+    let under = |name: String| format!("{within}/{name}");
+    let containers = inner.containers.into_iter();
+    let containers = containers.map(|c| Container { name: c.name.map(under), ..c }).collect();
+    Some(Owner { name: under(inner.name), containers, pod: None, within: Some(within.clone()), ..inner })
+}
+
+/// A name as runtimes give them, not one that shall look like something else.
+pub(super) fn is_modest(name: &str) -> bool {
+    !name.is_empty() && name.len() <= MODEST && !name.contains('/')
 }
 
 /// An owner without a runtime.
 pub(super) fn bare(runtime: &str, name: String) -> Owner {
-    Owner { runtime: runtime.to_owned(), name, pod: None, containers: Vec::new(), user: None }
+    Owner { runtime: runtime.to_owned(), name, pod: None, containers: Vec::new(), user: None, within: None }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Whole machines as runtimes leave them on disk, one for each way of running containers.
 
+mod nested;
+
 use super::tree::Tree;
 use super::*;
 use crate::model::Container;
@@ -305,24 +307,6 @@ fn mounts_are_believed_where_the_state_confirms_them() {
     }
     assert_eq!(told(process(&tree, 20)), expected("docker", "web", "", &["web"]));
     assert_eq!(told(process(&tree, 21)), expected("process", "moved", "", &[]));
-}
-
-#[test]
-fn what_is_made_inside_of_a_container_is_named_under_it() {
-    let tree = Tree::new("nested");
-    docker(&tree, A, "dind", 10, "", "/var/run/docker/netns/1", "default");
-    docker(&tree, B, "web", 11, "", "/var/run/docker/netns/2", "default");
-    tree.process(20, "nginx", 30, &format!("/docker/{A}/docker/{B}"), 8);
-    assert_eq!(told(process(&tree, 20)), expected("docker", &format!("dind/{}", &B[..12]), "", &[&B[..12]]));
-    tree.process(21, "sleep", 30, &format!("/system.slice/docker-{A}.scope"), 9);
-    assert_eq!(told(process(&tree, 21)), expected("docker", "dind/sleep", "", &[]));
-    assert_eq!(told(namespace(&tree, &[21], &[])), expected("docker", "dind/sleep", "", &[]));
-    // With the network of the outer one.
-    tree.process(22, "nginx", 30, &format!("/docker/{A}/docker/{B}"), 7);
-    assert_eq!(told(process(&tree, 22)).1, "dind");
-    // A process of one that entered the namespace of the other, and is older.
-    tree.process(23, "tcpdump", 1, &format!("/system.slice/docker-{A}.scope"), 7);
-    assert_eq!(told(namespace(&tree, &[23, 11], &[])).1, "web");
 }
 
 #[test]

@@ -30,13 +30,23 @@ pub(super) fn find(live: &mut Live, name: &str, kind: Kind) -> Result<Found> {
 /// Everybody who has this name.
 pub(super) fn matching(live: &mut Live, name: &str, kind: Kind) -> Vec<Owned> {
     let all = live.spaces.owned();
-    let exact: Vec<Owned> = all.iter().filter(|o| is_called(o, name, kind)).cloned().collect();
+    let exact = foremost(all.iter().filter(|o| is_called(o, name, kind)).cloned().collect());
     let is_start = kind == Kind::Container || (kind == Kind::Any && name.len() >= START_OF_ID);
     if !exact.is_empty() || !is_start || !name.bytes().all(|b| b.is_ascii_hexdigit()) {
         return exact;
     }
     let starts = |owner: &Owner| owner.containers.iter().any(|c| c.id.starts_with(&name.to_lowercase()));
-    all.into_iter().filter(|o| o.owner.as_ref().is_some_and(starts)).collect()
+    foremost(all.into_iter().filter(|o| o.owner.as_ref().is_some_and(starts)).collect())
+}
+
+/// What this machine's own runtimes made, where there is any: what is inside of a container is called and numbered as
+/// that one likes.
+fn foremost(mut found: Vec<Owned>) -> Vec<Owned> {
+    let is_inside = |o: &Owned| o.owner.as_ref().is_some_and(|owner| owner.within.is_some());
+    if !found.iter().all(is_inside) {
+        found.retain(|o| !is_inside(o));
+    }
+    found
 }
 
 fn is_called(owned: &Owned, name: &str, kind: Kind) -> bool {

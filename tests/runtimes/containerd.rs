@@ -10,7 +10,7 @@ use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test!(pods, "containerd", "ctr", "runc", "curl", "strace"),
+        test!(pods, "containerd", "ctr", "runc", "curl", "strace", "bridge"),
         test!(dead_pods, "containerd", "ctr", "runc", "curl"),
         test!(containers_of_ctr, "containerd", "ctr", "runc", "strace"),
     ]

@@ -7,9 +7,12 @@ mod containerd;
 mod cri;
 mod docker;
 mod machine;
+mod machines;
+mod nested;
 #[path = "../nodes/node.rs"]
 #[allow(dead_code)]
 mod node;
+mod podman;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,7 +39,9 @@ macro_rules! test {
 use test;
 
 fn missing(program: &str) -> bool {
-    !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists())
+    !["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/podman", "/usr/lib/cni"]
+        .iter()
+        .any(|dir| Path::new(dir).join(program).exists())
 }
 
 fn main() -> ExitCode {
@@ -45,24 +50,28 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each runs a whole container runtime; more at a time only wait for each other.
     arguments.test_threads.get_or_insert(2);
-    let trials = [containerd::tests(), docker::tests()].into_iter().flatten().map(|test| {
-        let lacks = ["busybox", "ip", "nsenter", "unshare", "timeout"].iter().chain(test.needs).find(|p| missing(p));
-        let why = match (root, lacks) {
-            (false, _) => Some("only root can run a runtime".to_owned()),
-            (true, Some(program)) => Some(format!("{program} is not installed")),
-            (true, None) => None,
-        };
-        match why {
-            None => Trial::test(test.name, move || {
-                (test.run)();
-                Ok(())
-            }),
-            Some(why) => {
-                eprintln!("not run: {}: {why}", test.name);
-                Trial::test(test.name, move || Err(format!("not run: {why}").into())).with_ignored_flag(!strict)
+    let trials = [containerd::tests(), docker::tests(), machines::tests(), nested::tests(), podman::tests()]
+        .into_iter()
+        .flatten()
+        .map(|test| {
+            let lacks =
+                ["busybox", "ip", "nsenter", "unshare", "timeout"].iter().chain(test.needs).find(|p| missing(p));
+            let why = match (root, lacks) {
+                (false, _) => Some("only root can run a runtime".to_owned()),
+                (true, Some(program)) => Some(format!("{program} is not installed")),
+                (true, None) => None,
+            };
+            match why {
+                None => Trial::test(test.name, move || {
+                    (test.run)();
+                    Ok(())
+                }),
+                Some(why) => {
+                    eprintln!("not run: {}: {why}", test.name);
+                    Trial::test(test.name, move || Err(format!("not run: {why}").into())).with_ignored_flag(!strict)
+                }
             }
-        }
-    });
+        });
     let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
