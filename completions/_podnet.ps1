@@ -37,7 +37,14 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
         }
         'podnet;trace' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Follow packets to this address or target, instead of to wherever each interface leads')
+            [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'The packets'' source address, instead of the one that the namespace picks')
+            [CompletionResult]::new('--proto', '--proto', [CompletionResultType]::ParameterName, 'Their protocol')
+            [CompletionResult]::new('--sport', '--sport', [CompletionResultType]::ParameterName, 'Their source port')
+            [CompletionResult]::new('--dport', '--dport', [CompletionResultType]::ParameterName, 'Their destination port')
+            [CompletionResult]::new('--mark', '--mark', [CompletionResultType]::ParameterName, 'Their firewall mark, as it is where they start: 7 or 0x7')
+            [CompletionResult]::new('--tos', '--tos', [CompletionResultType]::ParameterName, 'Their type of service, the whole byte: 16 or 0x10')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--reply', '--reply', [CompletionResultType]::ParameterName, 'Follow the answers'' way, too, and say where the two differ')
             [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'Follow IPv4 only')
             [CompletionResult]::new('--ipv4', '--ipv4', [CompletionResultType]::ParameterName, 'Follow IPv4 only')
             [CompletionResult]::new('-6', '-6', [CompletionResultType]::ParameterName, 'Follow IPv6 only')

@@ -221,13 +221,37 @@ _podnet() {
             return 0
             ;;
         podnet__subcmd__trace)
-            opts="-4 -6 -h -V --to --ipv4 --ipv6 --json --color --ascii --help --version"
+            opts="-4 -6 -h -V --to --reply --from --proto --sport --dport --mark --tos --ipv4 --ipv6 --json --color --ascii --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --proto)
+                    COMPREPLY=($(compgen -W "tcp udp icmp" -- "${cur}"))
+                    return 0
+                    ;;
+                --sport)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dport)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mark)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tos)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -33,7 +33,14 @@ set edit:completion:arg-completer[podnet] = {|@words|
         }
         &'podnet;trace'= {
             cand --to 'Follow packets to this address or target, instead of to wherever each interface leads'
+            cand --from 'The packets'' source address, instead of the one that the namespace picks'
+            cand --proto 'Their protocol'
+            cand --sport 'Their source port'
+            cand --dport 'Their destination port'
+            cand --mark 'Their firewall mark, as it is where they start: 7 or 0x7'
+            cand --tos 'Their type of service, the whole byte: 16 or 0x10'
             cand --color 'Colour the text'
+            cand --reply 'Follow the answers'' way, too, and say where the two differ'
             cand -4 'Follow IPv4 only'
             cand --ipv4 'Follow IPv4 only'
             cand -6 'Follow IPv6 only'

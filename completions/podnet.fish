@@ -37,9 +37,18 @@ complete -c podnet -n "__fish_podnet_needs_command" -f -a "demo" -d 'Build a pri
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address or target, instead of to wherever each interface leads' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l from -d 'The packets\' source address, instead of the one that the namespace picks' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l proto -d 'Their protocol' -r -f -a "tcp\t'TCP'
+udp\t'UDP'
+icmp\t'ICMP, ICMPv6 for an IPv6 address'"
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l sport -d 'Their source port' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l dport -d 'Their destination port' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l mark -d 'Their firewall mark, as it is where they start: 7 or 0x7' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l tos -d 'Their type of service, the whole byte: 16 or 0x10' -r
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l reply -d 'Follow the answers\' way, too, and say where the two differ'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -s 4 -l ipv4 -d 'Follow IPv4 only'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -s 6 -l ipv6 -d 'Follow IPv6 only'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l json -d 'Write one JSON document instead of text'

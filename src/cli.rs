@@ -1,6 +1,7 @@
 //! Flags and help text of every command; no behaviour. Completions and man pages are generated from here.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -81,6 +82,8 @@ Examples:
   podnet trace dev/web                    where a pod's traffic leaves the machine
   podnet trace dev/web --to dev/db        the way from one pod to another
   podnet trace 4711 --to 172.22.1.7       the way to one address
+  podnet trace 4711 --to 172.22.1.7 --proto tcp --dport 443 --reply
+                                          the same for HTTPS, with the answers' way
   podnet trace veth12acb4c1 --json | jq '.paths[].verdict'
 
 {EXIT_CODES}"))]
@@ -90,12 +93,53 @@ pub struct TraceArgs {
     /// Follow packets to this address or target, instead of to wherever each interface leads
     #[arg(long, value_name = "ADDRESS|TARGET")]
     pub to: Option<String>,
+    /// Follow the answers' way, too, and say where the two differ
+    #[arg(long)]
+    pub reply: bool,
+    /// The packets' source address, instead of the one that the namespace picks
+    #[arg(long, value_name = "ADDRESS", help_heading = "Packets")]
+    pub from: Option<IpAddr>,
+    /// Their protocol
+    #[arg(long, value_name = "PROTO", help_heading = "Packets")]
+    pub proto: Option<ProtoName>,
+    /// Their source port
+    #[arg(long, value_name = "PORT", requires = "proto", help_heading = "Packets")]
+    pub sport: Option<u16>,
+    /// Their destination port
+    #[arg(long, value_name = "PORT", requires = "proto", help_heading = "Packets")]
+    pub dport: Option<u16>,
+    /// Their firewall mark, as it is where they start: 7 or 0x7
+    #[arg(long, value_name = "MARK", value_parser = number::<u32>, help_heading = "Packets")]
+    pub mark: Option<u32>,
+    /// Their type of service, the whole byte: 16 or 0x10
+    #[arg(long, value_name = "TOS", value_parser = number::<u8>, help_heading = "Packets")]
+    pub tos: Option<u8>,
     /// Follow IPv4 only
     #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
     /// Follow IPv6 only
     #[arg(short = '6', long)]
     pub ipv6: bool,
+}
+
+/// Protocols that packets can be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProtoName {
+    /// TCP
+    Tcp,
+    /// UDP
+    Udp,
+    /// ICMP, ICMPv6 for an IPv6 address
+    Icmp,
+}
+
+/// A number as `ip` takes it: decimal, or with 0x before it.
+fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    parsed.ok().and_then(|n| T::try_from(n).ok()).ok_or_else(|| "not a number that fits".to_owned())
 }
 
 /// Arguments of `podnet list`.

@@ -3,23 +3,31 @@
 use std::path::Path;
 
 use super::Outcome;
-use crate::cli::TraceArgs;
-use crate::error::{Exit, Result};
+use crate::cli::{ProtoName, TraceArgs};
+use crate::error::{Error, ErrorId, Exit, Result};
 use crate::kernel::{Live, spaces::Spaces};
-use crate::model::{Action, SCHEMA, Trace, Verdict};
+use crate::model::{Action, Proto, SCHEMA, Trace, Traffic, Verdict};
 use crate::render::{self, Style};
 use crate::runtime::Owners;
 use crate::target;
 use crate::trace::{self, Ask};
 
 pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome> {
+    let traffic = traffic(args)?;
+    let family = family(args)?;
     let owners = Owners::new(Path::new("/"));
     let mut live = Live::new(Spaces::new()?.named_by(Box::new(owners)));
-    let family = (args.ipv4 || args.ipv6).then_some(args.ipv6);
     // What is wrong with an address is said before anything is looked for.
     let to = args.to.as_deref().map(|to| target::destination(&mut live, to, family)).transpose()?;
+    if let (Some(from), Some(to)) = (args.from, to)
+        && from.is_ipv4() != to.is_ipv4()
+    {
+        return Err(Error::new(ErrorId::Usage, "--from and --to are of two families")
+            .hint("a packet has both addresses of one family"));
+    }
     let source = target::resolve(&mut live, &args.target)?;
-    let ask = Ask { to, no_ipv4: args.ipv6, no_ipv6: args.ipv4 };
+    let (no_ipv4, no_ipv6) = (family == Some(true), family == Some(false));
+    let ask = Ask { to, from: args.from, traffic, reply: args.reply, no_ipv4, no_ipv6 };
     let traced = trace::trace(&mut live, source.netns, &ask);
     let trace = Trace {
         schema: SCHEMA,
@@ -31,6 +39,30 @@ pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome>
     };
     let text = if json { render::json(&trace) } else { render::path::text(&trace, style) };
     Ok(Outcome::new(text, exit(trace.paths.iter().map(|p| &p.verdict))))
+}
+
+/// The address family to keep to, if one: true for IPv6.
+fn family(args: &TraceArgs) -> Result<Option<bool>> {
+    let asked = (args.ipv4 || args.ipv6).then_some(args.ipv6);
+    match (asked, args.from.map(|from| from.is_ipv6())) {
+        (Some(asked), Some(from)) if asked != from => {
+            Err(Error::new(ErrorId::Usage, "the address of --from is of the family that was left out")
+                .hint("leave -4 or -6 away: --from decides the family"))
+        }
+        (asked, from) => Ok(asked.or(from)),
+    }
+}
+
+fn traffic(args: &TraceArgs) -> Result<Traffic> {
+    if (args.sport.is_some() || args.dport.is_some()) && args.proto == Some(ProtoName::Icmp) {
+        return Err(Error::new(ErrorId::Usage, "ICMP has no ports").hint("leave --sport and --dport away"));
+    }
+    let proto = args.proto.map(|proto| match proto {
+        ProtoName::Tcp => Proto::Tcp,
+        ProtoName::Udp => Proto::Udp,
+        ProtoName::Icmp => Proto::Icmp,
+    });
+    Ok(Traffic { proto, sport: args.sport, dport: args.dport, mark: args.mark, tos: args.tos })
 }
 
 /// A dropped packet is news whatever else could not be seen; an unseen end is neither success nor failure.

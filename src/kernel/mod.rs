@@ -2,12 +2,19 @@
 //! Nothing here changes anything, and nothing here judges.
 
 pub mod addr;
+mod bpf;
 pub mod fdb;
 pub mod holders;
+mod iptables;
 pub mod link;
+mod linkinfo;
 mod live;
+mod module;
 pub mod neigh;
 pub mod netns;
+mod nexthop;
+mod nftables;
+mod nla;
 pub mod nsid;
 pub mod procnet;
 pub mod route;
@@ -16,6 +23,9 @@ mod scan;
 pub mod socket;
 pub mod spaces;
 pub mod sysfs;
+mod tc;
+mod tun;
+mod vlan;
 
 pub use crate::model::text;
 pub use live::Live;

@@ -61,6 +61,11 @@ impl NetnsFile {
         NetnsFile::open("/proc/self/ns/net")
     }
 
+    /// The same namespace, open once more.
+    pub fn again(&self) -> io::Result<NetnsFile> {
+        Ok(NetnsFile { fd: self.fd.try_clone()?, id: self.id })
+    }
+
     /// Which namespace it is.
     pub fn id(&self) -> NetnsId {
         self.id

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop, RouteType as Wire, RouteVia,
+    RouteAddress, RouteAttribute, RouteFlags, RouteLwEnCapType, RouteMessage, RouteMetric, RouteNextHop,
+    RouteType as Wire, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_core::{DecodeError, Parseable};
@@ -60,11 +61,23 @@ fn request(flow: &Flow, side: Side, flags: RouteFlags) -> RouteNetlinkMessage {
         message.header.source_prefix_length = bits;
         message.attributes.push(RouteAttribute::Source(src.into()));
     }
+    traffic(&mut message, flow);
     match side {
         Side::Output(oif) => message.attributes.extend(oif.map(|i| RouteAttribute::Oif(i.0))),
         Side::Input(iif) => message.attributes.push(RouteAttribute::Iif(iif.0)),
     }
     RouteNetlinkMessage::GetRoute(message)
+}
+
+/// What the packets have besides addresses; the kernel takes ports only together with a protocol that has some.
+fn traffic(message: &mut RouteMessage, flow: &Flow) {
+    let traffic = &flow.traffic;
+    message.header.tos = traffic.tos.unwrap_or(0);
+    let attributes = &mut message.attributes;
+    attributes.extend(traffic.proto.map(|proto| RouteAttribute::IpProto(proto.number(flow.dst.is_ipv6()))));
+    attributes.extend(traffic.sport.map(RouteAttribute::Sport));
+    attributes.extend(traffic.dport.map(RouteAttribute::Dport));
+    attributes.extend(traffic.mark.map(RouteAttribute::Mark));
 }
 
 /// Routes of all tables, of one address family or of both.
@@ -95,6 +108,8 @@ fn decode(payload: &[u8]) -> Result<Route, DecodeError> {
         scope: header.scope.to_string(),
         mtu: None,
         nexthops: Vec::new(),
+        nhid: None,
+        encap: None,
         onlink: header.flags.contains(RouteFlags::Onlink),
     };
     let mut dst = any;
@@ -114,6 +129,10 @@ fn decode(payload: &[u8]) -> Result<Route, DecodeError> {
                 });
             }
             RouteAttribute::MultiPath(hops) => route.nexthops = hops.iter().map(nexthop).collect(),
+            RouteAttribute::NhId(id) => route.nhid = Some(*id),
+            RouteAttribute::EncapType(encap) if *encap != RouteLwEnCapType::None => {
+                route.encap = Some(format!("{encap:?}").to_lowercase());
+            }
             _ => {}
         }
     }

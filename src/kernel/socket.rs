@@ -1,4 +1,4 @@
-//! A blocking route netlink socket of one namespace: requests, dumps, and every way in which an answer can be
+//! A blocking netlink socket of one namespace: requests, dumps, and every way in which an answer can be
 //! incomplete. What the answers mean is left to the files of each topic.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::libc::MSG_TRUNC;
 use rtnetlink::packet_core::{
     DecodeError, ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN,
-    NetlinkBuffer, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+    NetlinkBuffer, NetlinkSerializable, NlasIterator,
 };
 use rtnetlink::sys;
 
@@ -83,7 +83,29 @@ impl<T> Dump<T> {
     }
 }
 
-/// A route netlink socket; it stays in the namespace that it was made in.
+/// A request: what one of the typed messages comes to, or one that there is no type for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    kind: u16,
+    payload: Vec<u8>,
+}
+
+impl Request {
+    /// A message of this type.
+    pub fn raw(kind: u16, payload: Vec<u8>) -> Self {
+        Request { kind, payload }
+    }
+}
+
+impl From<RouteNetlinkMessage> for Request {
+    fn from(message: RouteNetlinkMessage) -> Self {
+        let mut payload = vec![0; message.buffer_len()];
+        message.serialize(&mut payload);
+        Request { kind: message.message_type(), payload }
+    }
+}
+
+/// A netlink socket; it stays in the namespace that it was made in.
 #[derive(Debug)]
 pub struct Socket {
     inner: sys::Socket,
@@ -94,23 +116,34 @@ pub struct Socket {
 impl Socket {
     /// A socket in the namespace of the calling thread.
     pub fn open() -> io::Result<Socket> {
-        let inner = sys::Socket::new(sys::protocols::NETLINK_ROUTE)?;
+        Socket::of(sys::protocols::NETLINK_ROUTE)
+    }
+
+    /// A socket in the namespace of the calling thread that netfilter answers. Opening it and asking by it can load
+    /// modules where there is no netfilter yet: see whether there is before.
+    pub fn open_netfilter() -> io::Result<Socket> {
+        Socket::of(sys::protocols::NETLINK_NETFILTER)
+    }
+
+    fn of(protocol: isize) -> io::Result<Socket> {
+        let inner = sys::Socket::new(protocol)?;
         // Old kernels refuse both; answers are then less exact or less wordy, and still right.
         let _ = inner.set_netlink_get_strict_chk(true);
         let _ = inner.set_ext_ack(true);
         Ok(Socket { inner, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
-    fn send(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refused> {
+    fn send(&mut self, request: &Request, flags: u16) -> Result<(), Refused> {
+        /// Length of `struct nlmsghdr`.
+        const HEADER: usize = 16;
         self.sequence += 1;
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        header.sequence_number = self.sequence;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        message.finalize();
         self.buffer.clear();
-        self.buffer.resize(message.buffer_len(), 0);
-        message.serialize(&mut self.buffer);
+        self.buffer.extend(((HEADER + request.payload.len()) as u32).to_ne_bytes());
+        self.buffer.extend(request.kind.to_ne_bytes());
+        self.buffer.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+        self.buffer.extend(self.sequence.to_ne_bytes());
+        self.buffer.extend(0u32.to_ne_bytes());
+        self.buffer.extend(&request.payload);
         self.inner.send(&self.buffer, 0)?;
         Ok(())
     }
@@ -150,10 +183,10 @@ impl Socket {
     /// Asks for one thing and hands its payload to `decode`.
     pub fn get<T>(
         &mut self,
-        message: RouteNetlinkMessage,
+        request: impl Into<Request>,
         mut decode: impl FnMut(&[u8]) -> Result<T, DecodeError>,
     ) -> Result<T, Refused> {
-        self.send(message, 0)?;
+        self.send(&request.into(), 0)?;
         self.receive(|kind, flags, payload| {
             ControlFlow::Break(match kind {
                 NLMSG_ERROR => Err(error_of(flags, payload)),
@@ -165,13 +198,14 @@ impl Socket {
     /// Asks for everything of a sort. `decode` says `None` for what it does not want. Reads again what was interrupted.
     pub fn dump<T>(
         &mut self,
-        message: RouteNetlinkMessage,
+        request: impl Into<Request>,
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, DecodeError>,
     ) -> Result<Dump<T>, Refused> {
+        let request = request.into();
         let mut tries = TRIES;
         loop {
             tries -= 1;
-            let dump = self.dump_once(message.clone(), None, &mut decode);
+            let dump = self.dump_once(&request, None, &mut decode);
             match dump {
                 Ok(dump) if dump.interrupted && tries > 0 => {}
                 Err(refused) if refused.errno == Errno::ENOBUFS && tries > 0 => {}
@@ -184,20 +218,20 @@ impl Socket {
     /// Asks for everything of a sort and stops at `limit`. The rest stays unread, so the socket ends with it.
     pub fn dump_some<T>(
         mut self,
-        message: RouteNetlinkMessage,
+        request: impl Into<Request>,
         limit: usize,
         mut decode: impl FnMut(&[u8]) -> Result<Option<T>, DecodeError>,
     ) -> Result<Dump<T>, Refused> {
-        self.dump_once(message, Some(limit), &mut decode)
+        self.dump_once(&request.into(), Some(limit), &mut decode)
     }
 
     fn dump_once<T>(
         &mut self,
-        message: RouteNetlinkMessage,
+        request: &Request,
         limit: Option<usize>,
         decode: &mut impl FnMut(&[u8]) -> Result<Option<T>, DecodeError>,
     ) -> Result<Dump<T>, Refused> {
-        self.send(message, NLM_F_DUMP)?;
+        self.send(request, NLM_F_DUMP)?;
         let mut dump = Dump { items: Vec::new(), undecodable: 0, interrupted: false };
         self.receive(|kind, flags, payload| {
             dump.interrupted |= flags & NLM_F_DUMP_INTR != 0;

@@ -133,6 +133,14 @@ impl Spaces {
         self.spaces.get(&id).map(|space| &space.access)
     }
 
+    /// The open file of a namespace that podnet is let into.
+    pub fn file(&self, id: NetnsId) -> Option<&NetnsFile> {
+        match self.access(id)? {
+            Access::Inside { file, .. } => Some(file),
+            _ => None,
+        }
+    }
+
     /// A socket that can be asked about a namespace, and how to ask.
     pub fn socket(&mut self, id: NetnsId) -> Option<(&mut Socket, Where)> {
         let (at, place) = match self.spaces.get(&id)?.access {

@@ -14,6 +14,17 @@ pub fn driver(link: &Link) -> Option<String> {
     Some(driver.file_name()?.to_string_lossy().into_owned())
 }
 
+/// Name of the link whose hardware a virtual function belongs to (`physfn`), by the bus and name of its own hardware;
+/// none: it is none, or its link is in another namespace than the one that this mount shows.
+pub fn physical_function(parent_dev: &str) -> Option<String> {
+    let (bus, device) = parent_dev.split_once('/')?;
+    if [bus, device].iter().any(|part| part.contains('/') || part.starts_with('.')) {
+        return None;
+    }
+    let mut links = fs::read_dir(format!("/sys/bus/{bus}/devices/{device}/physfn/net")).ok()?;
+    Some(links.next()?.ok()?.file_name().to_string_lossy().into_owned())
+}
+
 /// The link's directory, if this mount has the same link by that name.
 fn place(link: &Link) -> Option<String> {
     // A name with a slash or an escaped byte has no directory of its own.

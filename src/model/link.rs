@@ -50,11 +50,19 @@ pub enum KindData {
         stp: bool,
         /// Frames are filtered by VLAN (`IFLA_BR_VLAN_FILTERING`).
         vlan_filtering: bool,
+        /// Tags that it filters by are 802.1ad ones (`IFLA_BR_VLAN_PROTOCOL`).
+        ad: bool,
+        /// Chains of iptables see its IPv4 frames (`IFLA_BR_NF_CALL_IPTABLES`), whatever the sysctl says.
+        nf_call_iptables: bool,
+        /// Chains of ip6tables see its IPv6 frames (`IFLA_BR_NF_CALL_IP6TABLES`), whatever the sysctl says.
+        nf_call_ip6tables: bool,
     },
     /// A VLAN on top of another link.
     Vlan {
         /// VLAN id (`IFLA_VLAN_ID`).
         id: u16,
+        /// Its tag is an 802.1ad one (`IFLA_VLAN_PROTOCOL`).
+        ad: bool,
     },
     /// A VXLAN tunnel.
     Vxlan {
@@ -66,6 +74,46 @@ pub enum KindData {
         remote: Option<IpAddr>,
         /// UDP port (`IFLA_VXLAN_PORT`).
         port: Option<u16>,
+        /// Link that the outer packets leave by, in their namespace (`IFLA_VXLAN_LINK`).
+        lower: Option<IfIndex>,
+        /// Endpoints are learned from what arrives (`IFLA_VXLAN_LEARNING`).
+        learning: bool,
+        /// Endpoint and network id come with each packet, from its route or a program (`IFLA_VXLAN_COLLECT_METADATA`).
+        external: bool,
+    },
+    /// A GENEVE tunnel.
+    Geneve {
+        /// Network id (`IFLA_GENEVE_ID`).
+        id: u32,
+        /// The endpoint (`IFLA_GENEVE_REMOTE`, `IFLA_GENEVE_REMOTE6`).
+        remote: Option<IpAddr>,
+        /// UDP port (`IFLA_GENEVE_PORT`).
+        port: Option<u16>,
+        /// Endpoint and network id come with each packet (`IFLA_GENEVE_COLLECT_METADATA`).
+        external: bool,
+    },
+    /// A tunnel of IP in IP or GRE: gre, gretap, ipip, sit, ip6tnl, ip6gre, vti, ...
+    Iptunnel {
+        /// Own tunnel address (`IFLA_IPTUN_LOCAL`, `IFLA_GRE_LOCAL`).
+        local: Option<IpAddr>,
+        /// The endpoint; none: that of each packet's route (`IFLA_IPTUN_REMOTE`, `IFLA_GRE_REMOTE`).
+        remote: Option<IpAddr>,
+        /// Link that the outer packets leave by, in their namespace (`IFLA_IPTUN_LINK`, `IFLA_GRE_LINK`).
+        lower: Option<IfIndex>,
+        /// Key that it sends (`IFLA_GRE_OKEY`), where it sends one.
+        okey: Option<u32>,
+        /// Key that it takes (`IFLA_GRE_IKEY`), where it asks for one.
+        ikey: Option<u32>,
+        /// Endpoint and key come with each packet (`IFLA_GRE_COLLECT_METADATA`, `IFLA_IPTUN_COLLECT_METADATA`).
+        external: bool,
+    },
+    /// A pair whose ends decide by programs.
+    Netkit {
+        /// What becomes of packets that no program decides, sent by this end: `forward` or `blackhole`
+        /// (`IFLA_NETKIT_POLICY`).
+        policy: String,
+        /// It carries Ethernet frames; else bare packets (`IFLA_NETKIT_MODE`).
+        l2: bool,
     },
     /// A macvlan or macvtap on top of another link.
     Macvlan {
@@ -76,6 +124,9 @@ pub enum KindData {
     Ipvlan {
         /// `l2`, `l3`, `l3s` (`IFLA_IPVLAN_MODE`).
         mode: String,
+        /// `private` or `vepa`: links above the same one do not reach each other directly (`IFLA_IPVLAN_FLAGS`).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        apart: Option<String>,
     },
     /// A virtual routing domain.
     Vrf {
@@ -113,6 +164,15 @@ pub struct BridgePort {
     pub bcast_flood: bool,
     /// Lets in only frames from addresses that are in the forwarding database behind it (`IFLA_BRPORT_LOCKED`).
     pub locked: bool,
+}
+
+/// A link's state as a port of a bond (`IFLA_INFO_SLAVE_DATA`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BondPort {
+    /// In use; else a backup, which sends nothing and takes nothing in (`IFLA_BOND_SLAVE_STATE`).
+    pub active: bool,
+    /// The bond sees it working (`IFLA_BOND_SLAVE_MII_STATUS`).
+    pub up: bool,
 }
 
 /// The link's own sysctls that decide a packet's way (`IFLA_AF_SPEC`); for IPv4 the value of the link itself.
@@ -162,6 +222,16 @@ pub struct Link {
     pub port_kind: Option<String>,
     /// State as a bridge port.
     pub port: Option<BridgePort>,
+    /// State as a port of a bond.
+    pub bond_port: Option<BondPort>,
+    /// How many want it to take in every frame, whatever its address (`IFLA_PROMISCUITY`).
+    pub promiscuity: u32,
+    /// Number of the XDP program at it (`IFLA_XDP_PROG_ID`).
+    pub xdp: Option<u32>,
+    /// Bus and name of the hardware behind it (`IFLA_PARENT_DEV_BUS_NAME`, `IFLA_PARENT_DEV_NAME`): `pci/0000:03:00.1`.
+    pub parent_dev: Option<String>,
+    /// Name of the physical function, for a virtual one (`physfn` of the hardware in sysfs).
+    pub pf: Option<String>,
     /// Driver of a physical or virtio device (`/sys/class/net/<ifname>/device/driver`), where sysfs shows it.
     pub driver: Option<String>,
     /// Sysctls of the link.

@@ -1,8 +1,10 @@
 //! The nouns that every other room speaks: plain data, no behaviour beyond reading and writing itself.
 //! Nothing here knows where a fact came from or how it will be shown.
 
+mod chain;
 mod fdb;
 mod finding;
+mod flow;
 mod gap;
 mod ids;
 mod link;
@@ -12,26 +14,34 @@ mod netns;
 mod owner;
 mod path;
 mod plan;
+mod program;
 mod route;
 mod scene;
 mod text;
 mod topology;
+mod tunnel;
+mod vlan;
 
+pub use chain::{Chain, Hook};
 pub use fdb::FdbEntry;
 pub use finding::{Finding, Level};
+pub use flow::{Flow, Proto, Traffic};
 pub use gap::Gap;
 pub use ids::{IfIndex, LinkId, LlAddr, NetnsId, Nsid, Pid, TableId};
-pub use link::{BridgePort, DevConf, KindData, Link, LinkAddr};
+pub use link::{BondPort, BridgePort, DevConf, KindData, Link, LinkAddr};
 pub use list::{ListedLink, ListedNetns, Listing, PeerRef};
 pub use neigh::{Neigh, NeighState};
 pub use netns::{Holder, HolderType, Netns};
 pub use owner::{Container, Owner, PodName, Whose};
-pub use path::{Action, Flow, Hop, Path, Segment, Source, Step, Trace, Verdict};
+pub use path::{Action, HeldBy, Hop, Path, Segment, Source, Step, Trace, Verdict};
 pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
+pub use program::Program;
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
 pub use text::text;
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
+pub use tunnel::{Encap, Remote};
+pub use vlan::{PortVlan, Tag};
 
 /// The version of the JSON that podnet writes; raised when a key changes its meaning or goes.
 pub const SCHEMA: u32 = 1;

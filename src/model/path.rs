@@ -6,17 +6,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    BridgePort, FdbEntry, Finding, Gap, Holder, IfIndex, LinkAddr, LlAddr, Neigh, NetnsId, Nsid, Owner, Pid, Route,
+    BridgePort, Chain, Encap, FdbEntry, Finding, Gap, Holder, IfIndex, LinkAddr, LlAddr, Neigh, NetnsId, Nsid, Owner,
+    Pid, Program, Route, Tag, Traffic,
 };
-
-/// What identifies the packets whose way is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
-    /// Source address; none: the one that the first namespace picks.
-    pub src: Option<IpAddr>,
-    /// Destination address.
-    pub dst: IpAddr,
-}
 
 /// How a hop was reached from the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -30,9 +22,11 @@ pub enum Step {
     Master,
     /// From a bridge to the port its forwarding database, or flooding, names.
     Fdb,
-    /// To the link below (vlan, macvlan, ipvlan).
+    /// To the link below (vlan, macvlan, ipvlan), or from a bond to its port.
     Lower,
-    /// Into a tunnel.
+    /// To a link above (vlan, macvlan, ipvlan) that the packet is meant for.
+    Upper,
+    /// Out of a tunnel, at its other end.
     Tunnel,
     /// Delivered inside the namespace.
     Local,
@@ -122,6 +116,35 @@ pub struct Hop {
     /// Other ports of the bridge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment: Option<Segment>,
+    /// VLAN tags that the frame has on this device, the outer one first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// The outer packet that the tunnel makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encap: Option<Encap>,
+    /// Processes that hold the tun device, and so get the packet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<HeldBy>,
+    /// The physical function that the device is a virtual one of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pf: Option<String>,
+    /// Chains of netfilter that look at the packet around here and whose rules podnet does not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<Chain>,
+    /// Programs at the device that see the packet and that podnet does not read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub programs: Vec<Program>,
+}
+
+/// A process that holds the other side of a tun device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HeldBy {
+    /// The process.
+    pub pid: Pid,
+    /// Its name (`/proc/<pid>/comm`).
+    pub comm: String,
+    /// It was seen that the device is this one; else only that it has the same name.
+    pub sure: bool,
 }
 
 /// The way of one flow.
@@ -133,6 +156,12 @@ pub struct Path {
     pub dst: Option<IpAddr>,
     /// The source address that the packet has.
     pub src: Option<IpAddr>,
+    /// What else the packet has, as it was asked for.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// Index of the path that this one is the answer's way of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<usize>,
     /// Link that the packet is bound to, where the routing table alone would not use it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bound_to: Option<String>,

@@ -101,6 +101,12 @@ pub struct Route {
     /// Next hops of a multipath route (`RTA_MULTIPATH`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nexthops: Vec<Nexthop>,
+    /// The nexthop object that it uses (`RTA_NH_ID`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nhid: Option<u32>,
+    /// What it puts around packets itself (`RTA_ENCAP_TYPE`): `ip`, `ip6`, `mpls`, `seg6`, `bpf`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encap: Option<String>,
     /// Gateways are taken to be on the link even where no address says so (`RTNH_F_ONLINK`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub onlink: bool,

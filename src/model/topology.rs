@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{FdbEntry, Flow, Gap, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Route, Rule};
+use super::{
+    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
+    Program, Remote, Route, Rule,
+};
 
 /// A fact, or why it could not be had.
 pub type Seen<T> = Result<T, Gap>;
@@ -39,7 +42,7 @@ pub trait Topology {
     /// The other end of a pair, or the link below, wherever it is; none: the link has no such thing.
     fn far_end(&mut self, id: LinkId, link: &Link) -> Seen<Option<LinkId>>;
 
-    /// Ports of a bridge, at most `limit`.
+    /// Ports of a bridge, at most `limit`. Not for other masters: see `members`.
     fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports>;
 
     /// Routes of all tables of a namespace.
@@ -69,8 +72,39 @@ pub trait Topology {
     /// than the kernel knows.
     fn doubt(&self, netns: NetnsId, ipv6: bool) -> Option<String>;
 
-    /// The entry of a link-layer address in a bridge's forwarding database.
-    fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>>;
+    /// The entry of a link-layer address in a bridge's forwarding database; of a VLAN, where the bridge filters by them.
+    fn fdb(&mut self, bridge: LinkId, mac: LlAddr, vlan: Option<u16>) -> Seen<Option<FdbEntry>>;
+
+    /// VLANs of a port of a bridge, or of the bridge itself.
+    fn vlans(&mut self, port: LinkId) -> Seen<Vec<PortVlan>>;
+
+    /// Ports of a bond, team or VRF, the oldest first.
+    fn members(&mut self, master: LinkId) -> Seen<Vec<Link>>;
+
+    /// Links of these kinds whose link below this one is, in whatever namespace, with their addresses.
+    fn uppers(&mut self, at: LinkId, kinds: &[&str]) -> Seen<Vec<(LinkId, Link)>>;
+
+    /// The namespace in which a tunnel's outer packets are sent and taken in; mostly the link's own.
+    fn underlay(&mut self, at: LinkId, link: &Link) -> Seen<NetnsId>;
+
+    /// Tunnels of a kind whose outer packets a namespace takes in, in whatever namespace they are themselves; of a
+    /// network id, where the kind has one.
+    fn tunnels(&mut self, underlay: NetnsId, kind: &str, id: Option<u32>) -> Seen<Vec<(LinkId, Link)>>;
+
+    /// Endpoints that a vxlan device has for a link-layer address, all zeroes standing for those without an entry.
+    fn remotes(&mut self, at: LinkId, mac: LlAddr) -> Seen<Vec<Remote>>;
+
+    /// Next hops of a nexthop object, those of a group with their weights.
+    fn nexthops(&mut self, netns: NetnsId, id: u32) -> Seen<Vec<Nexthop>>;
+
+    /// Processes that hold the other side of a tun or macvtap device.
+    fn held_by(&mut self, at: LinkId, link: &Link) -> Seen<Vec<HeldBy>>;
+
+    /// Base chains of netfilter in a namespace that have rules, or a policy other than accept.
+    fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>>;
+
+    /// Programs at a link that see the packets it takes in or sends.
+    fn programs(&mut self, at: LinkId, link: &Link) -> Seen<Vec<Program>>;
 
     /// Link-layer addresses that a link takes frames for besides its own: those of macvlans on top of it.
     fn also_taken(&mut self, at: LinkId) -> Seen<Vec<LlAddr>>;

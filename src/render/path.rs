@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
+use super::beside;
 use super::owners::{containers, made_by};
 use super::style::{Style, escape};
 use crate::model::{Action, Finding, Gap, Hop, Level, Neigh, NeighState, Path, Route, Source, Step, TableId, Trace};
@@ -89,7 +90,8 @@ impl Page {
             Some(link) => format!(", only when bound to {}", escape(link)),
             None => String::new(),
         };
-        let text = format!("to {}{family}{by}{bound}", path.to);
+        let answer = if path.reply_to.is_some() { "answer, " } else { "" };
+        let text = format!("{answer}to {}{family}{by}{bound}", path.to);
         let _ = writeln!(self.out, "{}", self.style.underline(&text));
     }
 
@@ -178,6 +180,10 @@ impl Page {
         if let (Some(entry), Some(port)) = (hop.fdb.as_ref().filter(|e| !e.local), next) {
             let how = if entry.state == "static" { "set by hand" } else { "learned" };
             self.aside(&self.style.dim(&format!("{} is behind {} ({how})", entry.mac, escape(&port.ifname))));
+        }
+        let room = self.width.saturating_sub(6);
+        for line in beside::lines(hop).iter().flat_map(|text| wrap(text, room)) {
+            self.aside(&self.style.dim(&line));
         }
         if let Some(segment) = hop.segment.as_ref().filter(|s| !s.ports.is_empty()) {
             let names: Vec<String> = segment.ports.iter().map(|p| escape(p).into_owned()).collect();
@@ -303,6 +309,8 @@ fn facts(hop: &Hop) -> Vec<String> {
         [one, two] => facts.push(format!("{one} {two}")),
         [one, two, rest @ ..] => facts.push(format!("{one} {two} (+{})", rest.len())),
     }
+    facts.extend(hop.pf.as_ref().map(|pf| format!("virtual function of {}", escape(pf))));
+    facts.extend(beside::tags(hop));
     facts.extend(hop.driver.as_ref().map(|d| escape(d).into_owned()));
     facts.extend(hop.mtu.filter(|_| hop.step == Step::Route).map(|mtu| format!("mtu {mtu}")));
     if hop.step == Step::Route && hop.master.is_none() || hop.step == Step::Peer && !wide.is_empty() {

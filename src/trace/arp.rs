@@ -21,7 +21,8 @@ impl Walk<'_> {
         if link.noarp {
             return Some(false);
         }
-        let flow = Flow { src: self.flow.src.filter(IpAddr::is_ipv4), dst: ip };
+        let src = self.flow.src.filter(|src| src.is_ipv4() && self.carried.is_empty());
+        let flow = Flow { src, ..Flow::to(ip) };
         match self.topology.route_in(at, &flow) {
             // Every address of the namespace, not only those of the link that is asked, unless arp_ignore says so.
             Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Local => {
@@ -75,7 +76,7 @@ impl Walk<'_> {
 
     /// The address is one of the namespace's own.
     pub(super) fn is_own_address(&mut self, netns: NetnsId, ip: IpAddr) -> bool {
-        let flow = Flow { src: None, dst: ip };
+        let flow = Flow::to(ip);
         let answer = self.topology.route_out(netns, &flow, None::<IfIndex>);
         matches!(answer, Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Local)
     }

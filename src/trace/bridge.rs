@@ -1,7 +1,12 @@
 //! What a bridge does with a frame: up to its own namespace, out by a port, or nothing.
 
-use super::walk::{Frame, Next, Walk};
-use crate::model::{Action, FdbEntry, Gap, IfIndex, Level, Link, LinkId, Neigh, NeighState, Segment, Step};
+use super::above::MACVLANS;
+use super::frame::Frame;
+use super::vlan::Vid;
+use super::walk::{Next, Walk};
+use crate::model::{
+    Action, FdbEntry, Gap, Hook, IfIndex, Level, Link, LinkId, LlAddr, Neigh, NeighState, Segment, Step,
+};
 
 /// A segment shows this many of its ports; finding a holder may look at more.
 const SHOWN: usize = 8;
@@ -26,14 +31,22 @@ impl Walk<'_> {
             return end;
         }
         if let Some(port) = &port
-            && let Some(end) = self.locked_out(at, port)
+            && let Some(end) = self.locked_out(at, port, &frame)
         {
             return end;
         }
         self.show_segment(at, port.as_ref());
-        match self.way(at, &bridge, port.as_ref(), frame) {
-            Way::Up => Next::Input(at, Box::new(bridge)),
-            Way::Port(index) => self.out_by(Walk::beside(at, index), &bridge, port.as_ref(), frame),
+        let (vid, frame) = match self.vlan_in(at, &bridge, port.as_ref(), frame) {
+            Ok(inside) => inside,
+            Err(end) => return end,
+        };
+        match port {
+            Some(_) => self.note_bridge_chains(at, Some(&bridge), &[Hook::Prerouting]),
+            None => self.note_bridge_chains(at, None, &[Hook::Output]),
+        }
+        match self.way(at, &bridge, port.as_ref(), vid, &frame) {
+            Way::Up => self.up(at, bridge, vid, frame),
+            Way::Port(index) => self.out_by(Walk::beside(at, index), &bridge, port.as_ref(), vid, frame),
             Way::Nobody => {
                 let reason = format!("nobody on {} has the address {}", bridge.ifname, frame.to);
                 self.finding(
@@ -49,6 +62,25 @@ impl Walk<'_> {
                 self.stop(Action::Dropped, reason)
             }
             Way::Unseen(why) => self.stop(Action::Unknown, why),
+        }
+    }
+
+    /// Up to the bridge's own namespace, or to a link on top of the bridge.
+    fn up(&mut self, at: LinkId, bridge: Link, vid: Vid, frame: Frame) -> Next {
+        let frame = match self.vlan_out(at, &bridge, &bridge, vid, frame) {
+            Ok(frame) => frame,
+            Err(end) => return end,
+        };
+        match self.vlan_above(at, &frame) {
+            Ok(Some(next)) | Err(next) => return next,
+            Ok(None) => {}
+        }
+        match frame.tags.last().copied() {
+            Some(tag) => self.tag_unknown(&bridge, tag),
+            None => {
+                self.note_bridge_chains(at, None, &[Hook::Input]);
+                Next::Input(at, Box::new(bridge))
+            }
         }
     }
 
@@ -68,10 +100,10 @@ impl Walk<'_> {
     }
 
     /// The port lets in only senders that the bridge knows to be behind it.
-    fn locked_out(&mut self, at: LinkId, port: &Link) -> Option<Next> {
+    fn locked_out(&mut self, at: LinkId, port: &Link, frame: &Frame) -> Option<Next> {
         port.port.as_ref().filter(|p| p.locked)?;
-        let sender = self.hops.iter().rev().find(|h| h.route.is_some()).and_then(|h| h.address)?;
-        let entry = self.topology.fdb(at, sender);
+        let sender = frame.from?;
+        let entry = self.topology.fdb(at, sender, frame.tags.last().map(|tag| tag.vid));
         if self.seen(entry).is_some_and(|entry| entry.ifindex == port.ifindex) {
             return None;
         }
@@ -102,9 +134,9 @@ impl Walk<'_> {
         }
     }
 
-    fn way(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Way {
+    fn way(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: &Frame) -> Way {
         if let Some(mac) = frame.lladdr {
-            if let Some(way) = self.by_fdb(at, bridge, mac) {
+            if let Some(way) = self.by_fdb(at, bridge, mac, vid) {
                 return way;
             }
         } else if port.is_some() && self.answers_for(at, bridge, frame.to) == Some(true) {
@@ -112,21 +144,21 @@ impl Walk<'_> {
             return Way::Up;
         } else if let Ok(Some(neigh)) = self.topology.neigh(at, frame.to)
             && let Some(mac) = neigh.lladdr.filter(|_| neigh.state.is_valid())
-            && let Some(way) = self.by_fdb(at, bridge, mac)
+            && let Some(way) = self.by_fdb(at, bridge, mac, vid)
         {
             return way;
         }
-        self.by_holder(at, bridge, port, frame)
+        self.by_holder(at, bridge, port, vid, frame)
     }
 
-    fn by_fdb(&mut self, at: LinkId, bridge: &Link, mac: crate::model::LlAddr) -> Option<Way> {
+    fn by_fdb(&mut self, at: LinkId, bridge: &Link, mac: LlAddr, vid: Vid) -> Option<Way> {
         if bridge.address == Some(mac) {
             let entry =
-                FdbEntry { mac, ifindex: bridge.ifindex, vlan: None, state: "permanent".to_owned(), local: true };
+                FdbEntry { mac, ifindex: bridge.ifindex, vlan: vid, state: "permanent".to_owned(), local: true };
             self.note_fdb(entry);
             return Some(Way::Up);
         }
-        let entry = match self.topology.fdb(at, mac) {
+        let entry = match self.topology.fdb(at, mac, vid) {
             Ok(entry) => entry?,
             Err(gap) => {
                 self.gap(gap);
@@ -146,7 +178,7 @@ impl Walk<'_> {
 
     /// Nothing is learned about the address: the frame, or the question for its address, goes out by every port, and
     /// the one behind which the holder is takes it.
-    fn by_holder(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Way {
+    fn by_holder(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: &Frame) -> Way {
         let ports = match self.topology.ports(at, usize::MAX) {
             Ok(ports) => ports.links,
             Err(gap) => {
@@ -164,10 +196,10 @@ impl Walk<'_> {
             let id = Walk::beside(at, candidate.ifindex);
             // The list of ports says neither kind nor namespace of the other end.
             let Ok(Some(link)) = self.topology.link(id) else { continue };
-            if !floods(&link) {
+            if !floods(&link) || !self.may_be_in(at, &link, vid) {
                 continue;
             }
-            if !link.is_pair() {
+            if !link.is_pair() || self.is_tagged(at, &link, vid) {
                 exits.push(link);
                 continue;
             }
@@ -185,7 +217,11 @@ impl Walk<'_> {
                 Ok(Some(peer)) if peer.master.is_some() => exits.push(link),
                 Ok(Some(peer)) if self.answers_for(far, &peer, frame.to) == Some(true) => holders.push((link, peer)),
                 Ok(Some(peer)) if self.topology.also_taken(far).is_ok_and(|taken| !taken.is_empty()) => {
-                    above = Some(peer.ifname);
+                    match self.held_above(far, &peer, frame) {
+                        Ok(Some(upper)) => holders.push((link, upper)),
+                        Ok(None) => {}
+                        Err(why) => above = Some(why),
+                    }
                 }
                 Ok(_) => {}
                 Err(gap) => hidden = Some(gap),
@@ -206,7 +242,7 @@ impl Walk<'_> {
         match (exits.as_slice(), hidden) {
             ([exit], None) => Way::Port(exit.ifindex),
             ([], None) => match above {
-                Some(below) => Way::Unseen(format!("a link above {below} may have {}", frame.to)),
+                Some(why) => Way::Unseen(why),
                 None => Way::Nobody,
             },
             (_, Some(gap)) => {
@@ -226,8 +262,24 @@ impl Walk<'_> {
         }
     }
 
+    /// A macvlan above the other end of a port has the address.
+    fn held_above(&mut self, far: LinkId, peer: &Link, frame: &Frame) -> Result<Option<Link>, String> {
+        let unseen = |why: &str| format!("a link above {} may have {}{why}", peer.ifname, frame.to);
+        let uppers = self.topology.uppers(far, &MACVLANS).map_err(|gap| unseen(&format!(": {}", gap.why)))?;
+        if uppers.is_empty() {
+            return Err(unseen(", and which links are there is not seen"));
+        }
+        let holds = |(id, link): &(LinkId, Link)| {
+            link.up
+                && frame
+                    .lladdr
+                    .map_or(self.answers_for(*id, link, frame.to) == Some(true), |mac| link.address == Some(mac))
+        };
+        Ok(uppers.into_iter().find(holds).map(|(_, link)| link))
+    }
+
     /// Notes at the hop that sent the frame whose address it would learn.
-    fn resolved(&mut self, frame: Frame, holder: &Link) {
+    pub(super) fn resolved(&mut self, frame: &Frame, holder: &Link) {
         let sender = self.hops.iter_mut().rev().find(|h| h.route.is_some());
         if let Some(hop) = sender
             && hop.neigh.is_none()
@@ -236,7 +288,7 @@ impl Walk<'_> {
         }
     }
 
-    fn out_by(&mut self, id: LinkId, bridge: &Link, port: Option<&Link>, frame: Frame) -> Next {
+    fn out_by(&mut self, id: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: Frame) -> Next {
         let link = match self.look(id) {
             Ok(link) => link,
             Err(end) => return end,
@@ -269,6 +321,14 @@ impl Walk<'_> {
             self.finding(Level::Fatal, "port-not-forwarding", reason.clone(), format!("its state is {state}"), None);
             return self.stop(Action::Dropped, reason);
         }
-        Next::Transmit(id, Box::new(link), frame)
+        let frame = match self.vlan_out(id, bridge, &link, vid, frame) {
+            Ok(frame) => frame,
+            Err(end) => return end,
+        };
+        match port {
+            Some(_) => self.note_bridge_chains(id, Some(bridge), &[Hook::Forward, Hook::Postrouting]),
+            None => self.note_bridge_chains(id, None, &[Hook::Postrouting]),
+        }
+        Next::Transmit(id, Box::new(link), Box::new(frame))
     }
 }

@@ -1,23 +1,38 @@
 //! The packet walk: from a namespace to where the packet ends, over facts that a [`Topology`] gives. Pure: it asks, it
 //! decides, it touches nothing. One decision a file.
 
+mod above;
 mod arp;
+mod beside;
+mod bond;
 mod bridge;
+mod endpoint;
+mod frame;
 mod link;
 mod mtu;
+mod refused;
+mod reply;
 mod route;
 mod start;
+mod tunnel;
+mod vlan;
 mod walk;
 
 use std::net::IpAddr;
 
-use crate::model::{Action, Finding, Gap, NetnsId, Path, Topology};
+use crate::model::{Action, Finding, Gap, NetnsId, Path, Topology, Traffic};
 
 /// What is asked of a trace.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ask {
     /// Follow packets to this address only.
     pub to: Option<IpAddr>,
+    /// Give the packets this source address; none: the one that the namespace picks.
+    pub from: Option<IpAddr>,
+    /// What else the packets have.
+    pub traffic: Traffic,
+    /// Follow the answers, too.
+    pub reply: bool,
     /// Leave IPv4 out.
     pub no_ipv4: bool,
     /// Leave IPv6 out.
@@ -36,6 +51,12 @@ pub struct Traced {
 }
 
 impl Traced {
+    fn add(&mut self, (path, findings, gaps): Walked) {
+        self.paths.push(path);
+        self.findings.extend(findings);
+        gaps.into_iter().for_each(|gap| self.add_gap(gap));
+    }
+
     fn add_gap(&mut self, gap: Gap) {
         if !self.gaps.contains(&gap) {
             self.gaps.push(gap);
@@ -68,9 +89,10 @@ pub fn trace(topology: &mut dyn Topology, from: NetnsId, ask: &Ask) -> Traced {
         if traced.paths.iter().any(|known| known.to == path.to && known.hops == path.hops) && !path.hops.is_empty() {
             continue;
         }
-        traced.paths.push(path);
-        traced.findings.extend(findings);
-        gaps.into_iter().for_each(|gap| traced.add_gap(gap));
+        traced.add((path, findings, gaps));
+        if ask.reply {
+            reply::follow(topology, index, &mut traced);
+        }
     }
     topology.take_gaps().into_iter().for_each(|gap| traced.add_gap(gap));
     traced

@@ -1,9 +1,12 @@
 //! Routing decisions: output in the namespace that the packet starts in, input in each one that it comes to. The kernel's
 //! own answer decides; what it refuses is told apart by the facts around it.
 
-use super::walk::{Frame, Next, Walk};
+use super::frame::Frame;
+use super::refused::refusal;
+use super::walk::{Next, Walk};
 use crate::model::{
-    Action, Flow, Gap, IfIndex, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer, RouteType, Step,
+    Action, Flow, Gap, Hook, IfIndex, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer,
+    RouteType, Step,
 };
 
 impl Walk<'_> {
@@ -12,34 +15,68 @@ impl Walk<'_> {
         if self.flow.dst.is_multicast() {
             return self.stop(Action::Unknown, "packets to a group are not followed");
         }
-        let route = match self.topology.route_out(from, &self.flow, bound_to) {
-            Ok(RouteAnswer::Route(route)) => route,
-            Ok(RouteAnswer::Refused(errno)) => {
-                let name = self.topology.netns(from).name;
-                return self.stop(Action::Dropped, refusal(&errno, &name, &self.flow));
-            }
-            Err(gap) => return self.unseen(gap),
+        let route = match self.look_up_out(from, bound_to) {
+            Ok(route) => route,
+            Err(end) => return end,
         };
-        self.doubt(from);
         let route = match self.with_source(from, bound_to, route) {
             Ok(route) => route,
             Err(end) => return end,
         };
+        self.go_out(from, route)
+    }
+
+    /// The namespace sends a packet that it made itself of another one: a tunnel's outer packet, or one that a link hands
+    /// to its routing.
+    pub(super) fn routed_out(&mut self, from: NetnsId, bound_to: Option<IfIndex>) -> Next {
+        match self.look_up_out(from, bound_to) {
+            Ok(route) => self.go_out(from, route),
+            Err(end) => end,
+        }
+    }
+
+    fn look_up_out(&mut self, from: NetnsId, bound_to: Option<IfIndex>) -> Result<Route, Next> {
+        let answer = self.topology.route_out(from, &self.flow, bound_to);
+        match answer {
+            Ok(RouteAnswer::Route(route)) => {
+                self.doubt(from);
+                Ok(route)
+            }
+            Ok(RouteAnswer::Refused(errno)) => {
+                let name = self.topology.netns(from).name;
+                Err(self.stop(Action::Dropped, refusal(&errno, &name, &self.flow)))
+            }
+            Err(gap) => Err(self.unseen(gap)),
+        }
+    }
+
+    fn go_out(&mut self, from: NetnsId, route: Route) -> Next {
         self.flow.src = self.flow.src.or(route.prefsrc);
         match route.kind {
-            RouteType::Unicast => self.send(from, route),
+            RouteType::Unicast => {
+                let next = self.send(from, route);
+                self.note_chains(from, &[Hook::Output]);
+                next
+            }
             _ => self.deliver_own(from, route),
         }
+    }
+
+    /// A namespace takes the packet as its own: the end, or the end of a tunnel.
+    fn delivered(&mut self, netns: NetnsId, reason: String) -> Next {
+        if self.carried.is_empty() { self.stop(Action::Delivered, reason) } else { self.decapsulate(netns) }
     }
 
     /// A connection is looked up twice: without a source, and then with the one that this gave, which rules may send
     /// elsewhere. IPv6 keeps the first answer.
     fn with_source(&mut self, from: NetnsId, bound_to: Option<IfIndex>, first: Route) -> Result<Route, Next> {
         let Some(src) = first.prefsrc.filter(|src| src.is_ipv4() && self.flow.src.is_none()) else { return Ok(first) };
-        let flow = Flow { src: Some(src), dst: self.flow.dst };
+        let flow = Flow { src: Some(src), ..self.flow };
         match self.topology.route_out(from, &flow, bound_to) {
             Ok(RouteAnswer::Route(second)) => {
-                if (second.oif, second.gateway) != (first.oif, first.gateway) {
+                // Of several next hops each source may have its own.
+                let other_way = (second.oif, second.gateway) != (first.oif, first.gateway);
+                if other_way && second.nexthops.len() < 2 {
                     self.flow.src = Some(src);
                     let name = self.topology.netns(from).name;
                     self.gap(Gap::new(
@@ -68,42 +105,68 @@ impl Walk<'_> {
             return;
         }
         let Ok(rules) = self.topology.rules(netns, ipv6) else { return };
-        for rule in rules.iter().filter(|r| !r.also.is_empty()) {
-            let what = format!("rule {} ({})", rule.priority, rule.also.join(", "));
-            self.gap(Gap::new(
-                what,
-                &name,
-                "the packet of this trace has none of these, so the rule was not considered",
-            ));
+        for rule in rules {
+            let open: Vec<&str> =
+                rule.also.iter().map(String::as_str).filter(|also| !self.is_asked_for(also)).collect();
+            if open.is_empty() {
+                continue;
+            }
+            let what = format!("rule {} ({})", rule.priority, open.join(", "));
+            let why = "the packet of this trace was given none of these, so it is not sure what the rule does";
+            let gap = Gap::new(what, &name, why).needs("--proto, --sport, --dport, --mark or --tos");
+            if !self.gaps.contains(&gap) {
+                self.gap(gap);
+            }
+        }
+    }
+
+    /// What a rule looks at is given: the kernel has decided with it.
+    fn is_asked_for(&self, also: &str) -> bool {
+        let traffic = &self.flow.traffic;
+        match also.split(' ').next().unwrap_or_default() {
+            "fwmark" => traffic.mark.is_some(),
+            "ipproto" => traffic.proto.is_some(),
+            "sport" => traffic.sport.is_some(),
+            "dport" => traffic.dport.is_some(),
+            "tos" => traffic.tos.is_some(),
+            _ => false,
         }
     }
 
     /// The packet has come to a namespace by a link.
     pub(super) fn input(&mut self, at: LinkId, link: Link) -> Next {
+        self.note_chains(at.netns, &[Hook::Prerouting, Hook::Ingress]);
         let route = match self.topology.route_in(at, &self.flow) {
             Ok(RouteAnswer::Route(route)) => route,
-            Ok(RouteAnswer::Refused(errno)) => return self.refused(at, &link, &errno),
+            Ok(RouteAnswer::Refused(errno)) => {
+                return self.ipvlan_above(at, &link).unwrap_or_else(|| self.refused(at, &link, &errno));
+            }
             // The link's own addresses were seen all the same, and they are what a namespace takes as its own.
             Err(gap) if link.holds(self.flow.dst) => {
                 self.gap(gap);
                 let reason = format!("{} is an address of {} in {}", self.flow.dst, link.ifname, self.here());
-                return self.stop(Action::Delivered, reason);
+                return self.delivered(at.netns, reason);
             }
             Err(gap) => return self.unseen(gap),
         };
         self.doubt(at.netns);
         match route.kind {
             RouteType::Unicast => {
+                if let Some(next) = self.ipvlan_above(at, &link) {
+                    return next;
+                }
                 // IPv4's look-up refuses by itself where forwarding is off; IPv6 decides after it, and by the sysctl of
                 // the whole namespace: that of the link only says whether it behaves as a router's.
                 if self.flow.dst.is_ipv6() && !self.forwards_v6(at.netns, &link) {
                     return self.not_forwarding(&link, "net.ipv6.conf.all.forwarding");
                 }
+                self.note_chains(at.netns, &[Hook::Forward]);
                 self.send(at.netns, route)
             }
             RouteType::Local | RouteType::Anycast => {
+                self.note_chains(at.netns, &[Hook::Input]);
                 let reason = format!("{} is an address of {}", self.flow.dst, self.here());
-                self.stop(Action::Delivered, reason)
+                self.delivered(at.netns, reason)
             }
             other => self.stop(Action::Unknown, format!("a route of type {} takes it", other.word())),
         }
@@ -126,7 +189,6 @@ impl Walk<'_> {
             Err(end) => return end,
         };
         route.dev = Some(link.ifname.clone());
-        let others = route.nexthops.len().saturating_sub(1);
         let to = route.gateway.unwrap_or(self.flow.dst);
         self.push(at, &link, Step::Route);
         let neigh = if link.is_loopback() {
@@ -135,19 +197,18 @@ impl Walk<'_> {
             let neigh = self.topology.neigh(at, to);
             self.seen(neigh)
         };
+        self.name_next_hops(netns, &mut route);
+        let encap = route.encap.clone().filter(|_| !takes_from_route(&link));
         if let Some(hop) = self.hops.last_mut() {
             hop.route = Some(route);
             hop.neigh = neigh.clone();
         }
-        if others > 0 {
-            self.finding(
-                Level::Warning,
-                "multipath",
-                format!("1 of {} next hops was followed: other connections go by the others", others + 1),
-                format!("the route of {} has {} next hops", self.here(), others + 1),
-                None,
-            );
+        if let Some(encap) = encap {
+            let reason =
+                format!("the route puts a header of its own around it ({encap}), which podnet does not follow");
+            return self.stop(Action::Unknown, reason);
         }
+        self.note_chains(netns, &[Hook::Postrouting]);
         if !link.up {
             return self.down(&link);
         }
@@ -161,8 +222,43 @@ impl Walk<'_> {
                 Some(format!("see whether {to} is up and on this segment")),
             );
         }
-        let lladdr = neigh.filter(|n| n.state.is_valid()).and_then(|n| n.lladdr);
-        Next::Transmit(at, Box::new(link), Frame { to, lladdr })
+        let lladdr = neigh.filter(|n| n.state.is_valid()).and_then(|n| n.lladdr).filter(|a| !a.is_zero());
+        let from = link.address.filter(|a| !a.is_zero());
+        Next::Transmit(at, Box::new(link), Box::new(Frame { to, lladdr, from, tags: Vec::new() }))
+    }
+
+    /// All next hops of a route that has several, and which one the kernel takes for this flow.
+    fn name_next_hops(&mut self, netns: NetnsId, route: &mut Route) {
+        // With net.ipv4.nexthop_compat_mode off a route names its nexthop object alone.
+        if let Some(id) = route.nhid.filter(|_| route.nexthops.is_empty()) {
+            let hops = self.topology.nexthops(netns, id);
+            match hops {
+                Ok(hops) if hops.len() > 1 => route.nexthops = hops,
+                Ok(_) => {}
+                Err(gap) => self.gap(gap),
+            }
+        }
+        if route.nexthops.len() < 2 {
+            return;
+        }
+        let mut list = Vec::new();
+        for hop in &route.nexthops {
+            let name = match self.topology.link(LinkId { netns, ifindex: hop.oif }) {
+                Ok(Some(link)) => link.ifname,
+                _ => format!("if{}", hop.oif),
+            };
+            let via = hop.gateway.map_or(String::new(), |gateway| format!("via {gateway} "));
+            let taken = hop.gateway == route.gateway && Some(hop.oif) == route.oif;
+            let mark = if taken { " (this flow)" } else { "" };
+            list.push(format!("{via}dev {name} weight {}{mark}", hop.weight));
+        }
+        self.finding(
+            Level::Info,
+            "multipath",
+            format!("1 of {} next hops takes this flow: other flows go by the others", list.len()),
+            list.join(", "),
+            None,
+        );
     }
 
     /// The packet is for the namespace that sends it.
@@ -191,77 +287,19 @@ impl Walk<'_> {
             }
         }
         let name = self.topology.netns(netns).name;
-        self.stop(Action::Delivered, format!("{} is an address of {name} itself", self.flow.dst))
-    }
-
-    /// The kernel's input look-up said no.
-    fn refused(&mut self, at: LinkId, link: &Link, errno: &str) -> Next {
-        let ipv4 = self.flow.dst.is_ipv4();
-        if errno == "EHOSTUNREACH" && ipv4 && link.conf.forwarding4 == Some(false) {
-            return self.not_forwarding(link, "net.ipv4.ip_forward");
-        }
-        // Kernels say EXDEV or, from 6.14 on, EINVAL for a source that fails validation; EINVAL is a blackhole, too.
-        if matches!(errno, "EXDEV" | "EINVAL")
-            && let Some(end) = self.source_refused(at, link, errno)
-        {
-            return end;
-        }
-        let reason = refusal(errno, &self.here(), &self.flow);
-        self.stop(Action::Dropped, reason)
-    }
-
-    /// Whether it is the source that the namespace refuses, and why; none: it is not, or that cannot be told.
-    fn source_refused(&mut self, at: LinkId, link: &Link, errno: &str) -> Option<Next> {
-        let (src, here) = (self.flow.src?, self.here());
-        let evidence = format!("the kernel's look-up for a packet from {src} arriving by {} says {errno}", link.ifname);
-        if self.is_own_address(at.netns, src) {
-            let message = format!("{here} has the address {src} itself and refuses packets from it");
-            let fix = Some(format!("take {src} from one of the two"));
-            self.finding(Level::Fatal, "source-duplicate", message, evidence, fix);
-            return Some(self.stop(Action::Dropped, format!("{src} is an address of {here} itself")));
-        }
-        if self.greatest(at.netns, link, "rp_filter").unwrap_or(0) == 0 {
-            return None;
-        }
-        // An output look-up has no source to validate: where it refuses as well, the destination is at fault.
-        let there = Flow { src: None, dst: self.flow.dst };
-        let Ok(RouteAnswer::Route(_)) = self.topology.route_out(at.netns, &there, None) else { return None };
-        let back = self.topology.route_out(at.netns, &Flow { src: None, dst: src }, None);
-        let fix = match back {
-            Ok(RouteAnswer::Route(back)) if back.oif != Some(link.ifindex) => format!(
-                "the way back to {src} leads out by another link: mend the route, or set \
-                 net.ipv4.conf.{0}.rp_filter and net.ipv4.conf.all.rp_filter to 2",
-                link.ifname
-            ),
-            _ => format!("add a route back to {src} by {}", link.ifname),
-        };
-        let message = format!("{here} refuses packets from {src} on {}", link.ifname);
-        self.finding(Level::Fatal, "source-refused", message, evidence, Some(fix));
-        let reason = format!("source validation (rp_filter) on {} refuses packets from {src}", link.ifname);
-        Some(self.stop(Action::Dropped, reason))
-    }
-
-    fn not_forwarding(&mut self, link: &Link, sysctl: &str) -> Next {
-        let here = self.here();
-        self.finding(
-            Level::Fatal,
-            "forwarding-off",
-            format!("{here} does not forward packets that arrive by {}", link.ifname),
-            format!("forwarding is 0 on {}", link.ifname),
-            Some(format!("sysctl -w {sysctl}=1 (in {here})")),
-        );
-        self.stop(Action::Dropped, format!("forwarding is off in {here}"))
+        self.note_chains(netns, &[Hook::Output, Hook::Input]);
+        self.delivered(netns, format!("{} is an address of {name} itself", self.flow.dst))
     }
 }
 
-/// What a refused look-up means, in words.
-fn refusal(errno: &str, here: &str, flow: &Flow) -> String {
-    let dst = flow.dst;
-    match errno {
-        "ENETUNREACH" => format!("{here} has no route to {dst}"),
-        "EHOSTUNREACH" => format!("{here} has an unreachable route for {dst}, or does not forward"),
-        "EACCES" => format!("a prohibit route of {here} refuses {dst}"),
-        "EINVAL" => format!("a blackhole route or rule of {here} swallows {dst}, or it refuses the source"),
-        other => format!("the routing of {here} refuses {dst}: {other}"),
-    }
+/// What the route says of a header is meant for the link, which makes it.
+fn takes_from_route(link: &Link) -> bool {
+    matches!(
+        link.data,
+        Some(
+            KindData::Vxlan { external: true, .. }
+                | KindData::Geneve { external: true, .. }
+                | KindData::Iptunnel { external: true, .. }
+        )
+    )
 }

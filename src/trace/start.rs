@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Ask, Traced};
-use crate::model::{Flow, IfIndex, Link, NetnsId, Route, RouteAnswer, RouteType, Topology};
+use crate::model::{Flow, IfIndex, Link, LinkId, NetnsId, Route, RouteAnswer, RouteType, Topology, Traffic};
 
 /// Addresses of documentation networks, which nobody routes on purpose: they stand for "any address" at a default route.
 const ANYWHERE: [&str; 6] =
@@ -21,6 +21,17 @@ pub(super) enum Start {
         flow: Flow,
         /// Link that they must be bound to, or the routing table would send them elsewhere.
         bound_to: Option<IfIndex>,
+    },
+    /// The packets of a flow that come from outside by a link: answers to what left by it.
+    Arriving {
+        /// What the path is called.
+        to: String,
+        /// The packets.
+        flow: Flow,
+        /// Where they come in.
+        at: LinkId,
+        /// That link.
+        link: Box<Link>,
     },
     /// Only the wiring of a link: there is no route out by it, or routes cannot be seen.
     Wiring {
@@ -43,6 +54,14 @@ pub(super) enum Start {
 }
 
 impl Start {
+    /// What the packets have besides addresses.
+    pub(super) fn traffic(&self) -> Traffic {
+        match self {
+            Start::Flow { flow, .. } | Start::Arriving { flow, .. } => flow.traffic,
+            _ => Traffic::default(),
+        }
+    }
+
     /// The same start with the other addresses that stand for any.
     pub(super) fn stand_ins(&self) -> Vec<Start> {
         let Start::Flow { to, flow, bound_to } = self else { return Vec::new() };
@@ -57,13 +76,14 @@ impl Start {
 
 pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, traced: &mut Traced) -> Vec<Start> {
     if let Some(dst) = ask.to {
-        return vec![Start::Flow { to: dst.to_string(), flow: Flow { src: None, dst }, bound_to: None }];
+        let flow = Flow { src: ask.from, dst, traffic: ask.traffic };
+        return vec![Start::Flow { to: dst.to_string(), flow, bound_to: None }];
     }
     let links = match topology.links(from) {
         Ok(links) => links.into_iter().filter(|l| !l.is_loopback()).collect::<Vec<_>>(),
         Err(gap) => {
             traced.add_gap(gap);
-            return anywhere(ask).take(1).map(|dst| default_to(dst, None)).collect();
+            return anywhere(ask).take(1).map(|dst| default_to(dst, ask)).collect();
         }
     };
     let routes = topology.routes(from).map_err(|gap| traced.add_gap(gap)).ok();
@@ -114,10 +134,13 @@ fn follow(
     let (own, others): (Vec<&Link>, Vec<&Link>) = links.iter().partition(usable);
     let sources = own.into_iter().chain(others).flat_map(|l| &l.addrs);
     let sources = sources.filter(|a| a.local.is_ipv6() == ipv6 && !a.link_scope).map(|a| (Some(a.local), None));
-    let senders = [(None, None)].into_iter().chain(sources).chain([(None, Some(link.ifindex))]);
+    let senders: Vec<(Option<IpAddr>, Option<IfIndex>)> = match ask.from {
+        Some(src) => vec![(Some(src), None), (Some(src), Some(link.ifindex))],
+        None => [(None, None)].into_iter().chain(sources).chain([(None, Some(link.ifindex))]).collect(),
+    };
     for (src, bound_to) in senders {
         for dst in &goals {
-            let flow = Flow { src, dst: *dst };
+            let flow = Flow { src, dst: *dst, traffic: ask.traffic };
             match topology.route_out(from, &flow, bound_to) {
                 Ok(RouteAnswer::Route(answer))
                     if answer.oif == Some(link.ifindex)
@@ -162,6 +185,6 @@ fn anywhere(ask: &Ask) -> impl Iterator<Item = IpAddr> + use<> {
         .filter(move |ip| if ip.is_ipv6() { !no_ipv6 } else { !no_ipv4 })
 }
 
-fn default_to(dst: IpAddr, bound_to: Option<IfIndex>) -> Start {
-    Start::Flow { to: "default".to_owned(), flow: Flow { src: None, dst }, bound_to }
+fn default_to(dst: IpAddr, ask: &Ask) -> Start {
+    Start::Flow { to: "default".to_owned(), flow: Flow { src: ask.from, dst, traffic: ask.traffic }, bound_to: None }
 }

@@ -3,32 +3,24 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::frame::{Carried, Frame};
 use super::start::Start;
 use crate::model::{
-    Action, Finding, Flow, Gap, Hop, IfIndex, Level, Link, LinkId, LlAddr, NetnsId, Path, Seen, Step, Topology, Verdict,
+    Action, Finding, Flow, Gap, Hop, IfIndex, Level, Link, LinkId, NetnsId, Path, Seen, Step, Tag, Topology, Verdict,
 };
 
 /// A way longer than this is a way in circles: IP itself gives a packet 64 routers.
 const MOST_STEPS: usize = 256;
 
-/// Whom a packet is handed to on a link.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Frame {
-    /// Next router, or the destination itself.
-    pub to: IpAddr,
-    /// Its link-layer address, where the sender knows it.
-    pub lladdr: Option<LlAddr>,
-}
-
 /// What happens to the packet next.
 #[derive(Debug)]
 pub(super) enum Next {
     /// It is sent by a link.
-    Transmit(LinkId, Box<Link>, Frame),
+    Transmit(LinkId, Box<Link>, Box<Frame>),
     /// It arrives by a link, coming from another one.
-    Arrive(LinkId, Box<Link>, Frame, Step),
+    Arrive(LinkId, Box<Link>, Box<Frame>, Step),
     /// It is inside a bridge, having come in by a port, or from the bridge's own namespace.
-    Bridge(LinkId, Box<Link>, Option<Box<Link>>, Frame),
+    Bridge(LinkId, Box<Link>, Option<Box<Link>>, Box<Frame>),
     /// The namespace decides what to do with it, as it came in by this link.
     Input(LinkId, Box<Link>),
     /// It is at its end.
@@ -40,12 +32,19 @@ pub(super) struct Walk<'a> {
     pub topology: &'a mut dyn Topology,
     pub flow: Flow,
     pub hops: Vec<Hop>,
-    findings: Vec<Finding>,
-    gaps: Vec<Gap>,
+    pub findings: Vec<Finding>,
+    pub gaps: Vec<Gap>,
     path: usize,
-    arrived: HashSet<LinkId>,
+    /// Where it has come in already; in another tunnel, VLAN or to another place it may come there again.
+    arrived: HashSet<(LinkId, IpAddr, usize, Vec<Tag>)>,
+    /// Packets that the one under way is around, the innermost first.
+    pub carried: Vec<Carried>,
+    /// Bytes that tunnels have put around the packet, for each hop.
+    pub overhead: Vec<u32>,
     /// Why a good end is not to be relied on.
     pub doubtful: Option<String>,
+    /// The first program on the way, after which no end is certain.
+    pub programmed: Option<String>,
 }
 
 /// Follows one start to its end.
@@ -55,22 +54,30 @@ pub(super) fn walk(
     start: Start,
     path: usize,
 ) -> (Path, Vec<Finding>, Vec<Gap>) {
-    let any = IpAddr::from([0, 0, 0, 0]);
     let mut walk = Walk {
         topology,
-        flow: Flow { src: None, dst: any },
+        flow: Flow::to(IpAddr::from([0, 0, 0, 0])),
         hops: Vec::new(),
         findings: Vec::new(),
         gaps: Vec::new(),
         path,
         arrived: HashSet::new(),
+        carried: Vec::new(),
+        overhead: Vec::new(),
         doubtful: None,
+        programmed: None,
     };
+    let traffic = start.traffic();
     let (to, verdict, dst, bound_to) = match start {
         Start::Flow { to, flow, bound_to } => {
             walk.flow = flow;
             let first = walk.output(from, bound_to);
             (to, walk.run(first), Some(flow.dst), bound_to)
+        }
+        Start::Arriving { to, flow, at, link } => {
+            walk.flow = flow;
+            let frame = Frame { to: flow.dst, lladdr: link.address, from: None, tags: Vec::new() };
+            (to, walk.run(Next::Arrive(at, link, Box::new(frame), Step::Peer)), Some(flow.dst), None)
         }
         Start::Wiring { to, link, no_route } => (to, walk.wiring(from, *link, no_route), None, None),
         Start::Unused { to, link } => {
@@ -88,13 +95,23 @@ pub(super) fn walk(
     walk.check_mtu();
     let verdict = walk.with_doubt(verdict);
     let bound_to = bound_to.and_then(|_| walk.hops.first()).map(|h| h.ifname.clone());
-    let path = Path { to, dst, src: walk.flow.src, bound_to, verdict, hops: walk.hops };
+    // The packet that was asked for, not the one around it.
+    let src = walk.carried.first().map_or(walk.flow.src, |inside| inside.flow.src);
+    let path = Path { to, dst, src, traffic, reply_to: None, bound_to, verdict, hops: walk.hops };
     (path, walk.findings, walk.gaps)
 }
 
 impl Walk<'_> {
     /// A decision that was made on less than the kernel knows makes no promise.
     fn with_doubt(&self, verdict: Verdict) -> Verdict {
+        let verdict = match &self.programmed {
+            // A program may pass, drop, redirect or rewrite: whatever the rest of the way says hangs on it.
+            Some(program) if verdict.action != Action::Unknown => {
+                let reason = format!("unknown from {program} on; if that changes nothing: {}", verdict.reason);
+                return Verdict { action: Action::Unknown, reason, ..verdict };
+            }
+            _ => verdict,
+        };
         match (&self.doubtful, verdict.action) {
             (Some(why), Action::Delivered | Action::LeavesNode) => {
                 let reason = format!("{}, if nothing hidden decides otherwise ({why})", verdict.reason);
@@ -108,9 +125,9 @@ impl Walk<'_> {
         let mut next = first;
         for _ in 0..MOST_STEPS {
             next = match next {
-                Next::Transmit(at, link, frame) => self.transmit(at, *link, frame),
-                Next::Arrive(at, link, frame, step) => self.arrive(at, *link, frame, step),
-                Next::Bridge(at, bridge, port, frame) => self.bridge(at, *bridge, port.map(|p| *p), frame),
+                Next::Transmit(at, link, frame) => self.transmit(at, *link, *frame),
+                Next::Arrive(at, link, frame, step) => self.arrive(at, *link, *frame, step),
+                Next::Bridge(at, bridge, port, frame) => self.bridge(at, *bridge, port.map(|p| *p), *frame),
                 Next::Input(at, link) => self.input(at, *link),
                 Next::End(verdict) => return verdict,
             };
@@ -151,7 +168,10 @@ impl Walk<'_> {
     /// The packet comes by a link; `step` says from where. Refuses to go round in circles.
     fn arrive(&mut self, at: LinkId, link: Link, frame: Frame, step: Step) -> Next {
         self.push(at, &link, step);
-        if !self.arrived.insert(at) {
+        if let Some(hop) = self.hops.last_mut() {
+            hop.tags = frame.tags.iter().rev().copied().collect();
+        }
+        if !self.arrived.insert((at, self.flow.dst, self.carried.len(), frame.tags.clone())) {
             let evidence = format!("{} was crossed before in the same direction", link.ifname);
             self.finding(Level::Fatal, "loop", "the packet goes round in circles", evidence, None);
             return self.stop(Action::Dropped, "it goes round in circles until its time to live is over");
@@ -180,6 +200,7 @@ impl Walk<'_> {
 
     pub(super) fn push(&mut self, at: LinkId, link: &Link, step: Step) {
         let netns = self.topology.netns(at.netns);
+        self.overhead.push(self.carried.iter().map(|c| c.overhead).sum());
         self.hops.push(Hop {
             netns: at.netns,
             nsid: if at.netns.ino().is_none() { netns.nsid } else { None },
@@ -200,6 +221,12 @@ impl Walk<'_> {
             neigh: None,
             fdb: None,
             segment: None,
+            tags: Vec::new(),
+            encap: None,
+            held_by: Vec::new(),
+            pf: link.pf.clone(),
+            chains: Vec::new(),
+            programs: Vec::new(),
         });
     }
 
@@ -275,6 +302,12 @@ impl Walk<'_> {
 
     pub(super) fn stop(&self, action: Action, reason: impl Into<String>) -> Next {
         Next::End(self.end(action, reason))
+    }
+
+    /// Index of the last hop that is this link.
+    pub(super) fn hop_of(&self, link: &Link) -> usize {
+        let found = self.hops.iter().rposition(|h| h.ifindex == link.ifindex && h.ifname == link.ifname);
+        found.unwrap_or(self.hops.len().saturating_sub(1))
     }
 
     /// The name of the namespace of the last hop.

@@ -1,14 +1,19 @@
 //! The binary on real networks: every test builds nodes of namespaces with `ip` and `bridge`, asks podnet about them, and
 //! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
 
+mod beside;
 mod broken;
+mod capture;
 mod contract;
 mod cost;
+mod flows;
 mod hostile;
 mod isolate;
+mod kinds;
 mod needs;
 mod node;
 mod outside;
+mod overlay;
 mod owners;
 mod peers;
 mod reference;
@@ -43,6 +48,9 @@ macro_rules! test {
 use test;
 
 fn main() -> ExitCode {
+    if let Some(exit) = capture::hold_tap_if_told() {
+        return exit;
+    }
     // Before anything starts a thread: a process with threads may not make a user namespace.
     let isolated = match isolate::enter() {
         Ok(isolate::Side::Outside(exit)) => return exit,
@@ -51,11 +59,15 @@ fn main() -> ExitCode {
     };
     let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
     let all = [
+        beside::tests(),
         broken::tests(),
         contract::tests(),
         cost::tests(),
+        flows::tests(),
         hostile::tests(),
+        kinds::tests(),
         outside::tests(),
+        overlay::tests(),
         owners::tests(),
         peers::tests(),
         reference::tests(),

@@ -16,6 +16,12 @@ pub enum Need {
     Tap,
     /// Links of the kind ifb.
     Ifb,
+    /// `nft`, and a kernel with nftables.
+    Nft,
+    /// `iptables-legacy`, and a kernel with its tables.
+    Iptables,
+    /// `tc`, and a kernel with its filters u32 and bpf.
+    Tc,
 }
 
 impl Need {
@@ -41,6 +47,15 @@ impl Need {
             }
             Need::Tap => (!ok("sh", &["-c", "ip tuntap add dev probe mode tap && ip link del probe"]))
                 .then(|| "tap devices cannot be made".into()),
+            Need::Nft => {
+                (!ok("nft", &["list", "ruleset"])).then(|| "nft is missing or has no kernel to talk to".into())
+            }
+            Need::Iptables => (!ok("sh", &["-c", "iptables-legacy -w -S && ip6tables-legacy -w -S"]))
+                .then(|| "iptables-legacy is missing or has no kernel to talk to".into()),
+            Need::Tc => {
+                let probe = "tc qdisc add dev lo clsact && tc filter add dev lo ingress protocol ip u32 match u32 0 0 flowid 1:1 && tc filter add dev lo egress bpf da bytecode '1,6 0 0 2,' && tc qdisc del dev lo clsact";
+                (!ok("sh", &["-c", probe])).then(|| "tc is missing or the kernel has no filters".into())
+            }
             Need::Ifb => (!ok("sh", &["-c", "ip link add probe type ifb && ip link del probe"]))
                 .then(|| "links of the kind ifb cannot be made".into()),
         }

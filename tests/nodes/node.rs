@@ -136,7 +136,11 @@ impl Node {
 
     /// Does a thing in a namespace of the node, on a thread that enters it and ends.
     pub fn inside<T: Send>(&self, netns: &str, thing: impl FnOnce() -> T + Send) -> T {
-        let file = std::fs::File::open(format!("/proc/{}/root/run/netns/{netns}", self.pid)).unwrap();
+        let place = match netns {
+            HOST => format!("/proc/{}/ns/net", self.pid),
+            _ => format!("/proc/{}/root/run/netns/{netns}", self.pid),
+        };
+        let file = std::fs::File::open(place).unwrap();
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();

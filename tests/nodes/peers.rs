@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 
 use serde_json::{Value, json};
 
+use super::capture::hold_tap;
 use super::node::{HOST, Node};
 use super::truth::{arrives, crossed, expect, hops};
 use super::{Test, scene, test};
@@ -186,21 +187,6 @@ fn private_namespace_of_an_engine_with_a_tap() {
     node.sh("umount /run/netns/engine; rm /run/netns/engine");
     expect(&node, path(&node.trace(&ask)), "unknown", &wanted);
     drop(held);
-}
-
-/// What slirp4netns and pasta do: hold the device's other side.
-fn hold_tap(ifname: &str) -> std::fs::File {
-    use std::os::fd::AsRawFd;
-    const TUNSETIFF: nix::libc::c_ulong = 0x4004_54ca;
-    let tun = std::fs::File::options().read(true).write(true).open("/dev/net/tun").unwrap();
-    let mut request = [0u8; 40];
-    request[..ifname.len()].copy_from_slice(ifname.as_bytes());
-    // IFF_TAP | IFF_NO_PI
-    request[16..18].copy_from_slice(&0x1002u16.to_ne_bytes());
-    // SAFETY: the request is a struct ifreq, 40 bytes, and outlives the call.
-    let done = unsafe { nix::libc::ioctl(tun.as_raw_fd(), TUNSETIFF as _, request.as_ptr()) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-    tun
 }
 
 fn pod_in_a_pod() {

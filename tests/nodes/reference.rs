@@ -42,7 +42,13 @@ fn default_route_goes_up_the_bridge_and_out_by_the_uplink() {
     let path = &trace["paths"][0];
     assert_eq!(trace["paths"].as_array().unwrap().len(), 1);
     assert_eq!(path["to"], "default");
-    expect(&node, path, "unknown", &[&TO_ROUTER[..], &["router/wan route"]].concat());
+    // An ifb drops what nobody has redirected to it.
+    expect(&node, path, "dropped", &[&TO_ROUTER[..], &["router/wan route"]].concat());
+    assert_eq!(trace["findings"][0]["id"], "ifb-not-redirected", "{trace:#}");
+    let dropped = || node.json("ip -n router -j -s link show dev wan")[0]["stats64"]["rx"]["dropped"].as_u64().unwrap();
+    let before = dropped();
+    assert!(!node.ping("pod-a", "198.51.100.1"));
+    assert!(dropped() > before, "the ifb did not drop it");
     assert_eq!(path["hops"][0]["route"]["gateway"], "172.22.0.1");
     assert_eq!(path["hops"][3]["route"]["gateway"], "10.30.180.254");
 }
@@ -103,7 +109,7 @@ fn internet_ends_at_the_last_device_that_can_be_seen() {
     let trace = node.trace("pod-c --to 198.51.100.77");
     let mut wanted = [&TO_ROUTER[..], &["router/wan route"]].concat();
     (wanted[0], wanted[1]) = ("pod-c/eth0 route", "host/vethc peer");
-    expect(&node, &trace["paths"][0], "unknown", &wanted);
+    expect(&node, &trace["paths"][0], "dropped", &wanted);
 }
 
 fn ipv6_goes_the_same_ways() {

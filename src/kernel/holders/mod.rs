@@ -20,7 +20,7 @@ use super::text;
 use crate::model::{Gap, Holder, HolderType, NetnsId, Pid};
 
 pub use name::called;
-pub use process::processes;
+pub use process::{files, processes};
 
 /// Where runtimes and `ip netns` keep names of namespaces.
 pub const NETNS_DIRS: [&str; 2] = ["/run/netns", "/run/docker/netns"];

@@ -28,6 +28,11 @@ pub fn processes() -> impl Iterator<Item = (Pid, u64)> {
     })
 }
 
+/// Open files of a process, by their numbers.
+pub fn files(pid: Pid) -> impl Iterator<Item = u32> + use<> {
+    numbers(&format!("/proc/{pid}/fd"))
+}
+
 fn pids() -> impl Iterator<Item = Pid> {
     // /proc opened a moment ago, or discovery would not have come this far.
     numbers("/proc").map(Pid)

@@ -65,6 +65,8 @@ impl Shown<'_> {
             scope: self.scope.into(),
             mtu: None,
             nexthops: Vec::new(),
+            nhid: None,
+            encap: None,
             onlink: false,
         }
     }

@@ -109,7 +109,7 @@ fn ask(seen: &ProcNet, query: &str) -> Result<RouteAnswer, String> {
     let after = |key| words.iter().position(|w| *w == key).map(|at| words[at + 1]);
     let oif = after("oif").map(|name| seen.links.iter().find(|l| l.ifname == name).unwrap().ifindex);
     let src = after("from").map(|ip| ip.parse().unwrap());
-    seen.route_out(&Flow { src, dst: words[0].parse().unwrap() }, oif).map_err(|gap| gap.why)
+    seen.route_out(&Flow { src, ..Flow::to(words[0].parse().unwrap()) }, oif).map_err(|gap| gap.why)
 }
 
 /// Every look-up gives what the kernel gave, but for those in `hidden`, which are gaps, and those in `no_source`,
@@ -201,7 +201,7 @@ fn rules_and_other_tables_make_gaps_where_they_could_matter() {
         let what = format!("{family} rules and tables other than main");
         assert!(seen.gaps.iter().any(|g| g.what == what), "{:?}", seen.gaps);
     }
-    let gap = seen.route_out(&Flow { src: None, dst: "172.30.0.1".parse().unwrap() }, None).unwrap_err();
+    let gap = seen.route_out(&Flow::to("172.30.0.1".parse().unwrap()), None).unwrap_err();
     assert_eq!(gap.needs.as_deref(), Some(super::NEEDS));
 }
 
@@ -218,7 +218,7 @@ fn addresses_that_may_be_on_any_link_are_left_out() {
 #[test]
 fn an_arriving_packet_is_taken_or_its_way_unknown() {
     let seen = recorded("pod");
-    let flow = |dst: &str| Flow { src: Some("8.8.8.8".parse().unwrap()), dst: dst.parse().unwrap() };
+    let flow = |dst: &str| Flow { src: Some("8.8.8.8".parse().unwrap()), ..Flow::to(dst.parse().unwrap()) };
     match seen.route_in(&flow("10.244.1.5")) {
         Ok(RouteAnswer::Route(route)) => assert_eq!(route.kind, RouteType::Local),
         other => panic!("{other:?}"),

@@ -1,6 +1,10 @@
 //! The running kernel as a topology: each question is asked when it comes up, of a socket in the namespace that it is
 //! about, so that a trace costs the length of its path and not the size of the node.
 
+mod above;
+mod beside;
+
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
@@ -11,10 +15,10 @@ use super::procnet::ProcNet;
 use super::route::{self, Side};
 use super::socket::{Dump, Refused};
 use super::spaces::{Access, Spaces};
-use super::{addr, fdb, neigh, rule, sysfs};
+use super::{addr, fdb, neigh, nexthop, rule, sysfs, tun, vlan};
 use crate::model::{
-    FdbEntry, Flow, Gap, IfIndex, KindData, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Ports, Route, RouteAnswer,
-    RouteType, Rule, Seen, TableId, Topology,
+    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan, Ports,
+    Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
 };
 
 /// What a look-up, an entry or a table of a namespace needs that podnet could not enter.
@@ -26,12 +30,14 @@ pub struct Live {
     /// The namespaces that have been reached so far.
     pub spaces: Spaces,
     gaps: Vec<Gap>,
+    /// Chains of a namespace are the same for every path that crosses it.
+    chains: HashMap<NetnsId, Seen<Vec<Chain>>>,
 }
 
 impl Live {
     /// A topology over these namespaces.
     pub fn new(spaces: Spaces) -> Self {
-        Live { spaces, gaps: Vec::new() }
+        Live { spaces, gaps: Vec::new(), chains: HashMap::new() }
     }
 
     fn refusal(&self, what: &str, netns: NetnsId, refused: &Refused) -> Gap {
@@ -125,6 +131,7 @@ impl Topology for Live {
             if link.kind == "device" && id.netns == self.spaces.own() {
                 link.driver = sysfs::driver(link);
             }
+            link.pf = link.parent_dev.as_deref().and_then(sysfs::physical_function);
             match addrs {
                 // The link may have gone in between; its addresses went with it.
                 Err(refused) if refused.errno == Errno::ENODEV => {}
@@ -245,19 +252,82 @@ impl Topology for Live {
         known.then(|| "it has had policy rules of its own, which /proc does not show".to_owned())
     }
 
-    fn fdb(&mut self, bridge: LinkId, mac: LlAddr) -> Seen<Option<FdbEntry>> {
+    fn fdb(&mut self, bridge: LinkId, mac: LlAddr, vlan: Option<u16>) -> Seen<Option<FdbEntry>> {
         let Some((socket, Where::Here)) = self.spaces.socket(bridge.netns) else {
             return Err(self.closed("forwarding database", bridge.netns));
         };
-        let entry = fdb::get(socket, bridge.ifindex, mac, None).and_then(|entry| match entry {
-            Some(entry) => Ok(Some(entry)),
-            // With VLAN filtering the entry belongs to a VLAN; untagged ports are in 1 unless somebody changed that.
-            None => match link::get(socket, bridge.ifindex, Where::Here)?.and_then(|b| b.data) {
-                Some(KindData::Bridge { vlan_filtering: true, .. }) => fdb::get(socket, bridge.ifindex, mac, Some(1)),
-                _ => Ok(None),
-            },
-        });
-        entry.map_err(|refused| self.refusal("forwarding database", bridge.netns, &refused))
+        fdb::get(socket, bridge.ifindex, mac, vlan)
+            .map_err(|refused| self.refusal("forwarding database", bridge.netns, &refused))
+    }
+
+    fn vlans(&mut self, port: LinkId) -> Seen<Vec<PortVlan>> {
+        let what = "VLANs of a bridge port";
+        let Some((socket, Where::Here)) = self.spaces.socket(port.netns) else {
+            return Err(self.closed(what, port.netns));
+        };
+        let dump = vlan::of(socket, port.ifindex);
+        self.complete(what, port.netns, dump)
+    }
+
+    fn members(&mut self, master: LinkId) -> Seen<Vec<Link>> {
+        let Some((socket, place)) = self.spaces.socket(master.netns) else {
+            return Err(self.closed("ports", master.netns));
+        };
+        if place != Where::Here {
+            return Err(self.closed("ports", master.netns));
+        }
+        let dump = link::dump_members(socket, master.ifindex);
+        let mut links = self.complete("ports", master.netns, dump)?;
+        links.sort_by_key(|l| l.ifindex);
+        Ok(links)
+    }
+
+    fn uppers(&mut self, at: LinkId, kinds: &[&str]) -> Seen<Vec<(LinkId, Link)>> {
+        self.links_above(at, kinds)
+    }
+
+    fn underlay(&mut self, at: LinkId, link: &Link) -> Seen<NetnsId> {
+        let Some(nsid) = link.link_netnsid else { return Ok(at.netns) };
+        let found = self.spaces.by_nsid(at.netns, nsid);
+        found.map_err(|refused| self.refusal("namespace of a tunnel's outer packets", at.netns, &refused))
+    }
+
+    fn tunnels(&mut self, underlay: NetnsId, kind: &str, id: Option<u32>) -> Seen<Vec<(LinkId, Link)>> {
+        self.tunnels_over(underlay, kind, id)
+    }
+
+    fn remotes(&mut self, at: LinkId, mac: LlAddr) -> Seen<Vec<Remote>> {
+        let Some((socket, Where::Here)) = self.spaces.socket(at.netns) else {
+            return Err(self.closed("endpoints of a tunnel", at.netns));
+        };
+        let dump = fdb::remotes(socket, at.ifindex, mac);
+        self.complete("endpoints of a tunnel", at.netns, dump)
+    }
+
+    fn nexthops(&mut self, netns: NetnsId, id: u32) -> Seen<Vec<Nexthop>> {
+        let what = format!("nexthop object {id}");
+        let Some((socket, Where::Here)) = self.spaces.socket(netns) else { return Err(self.closed(&what, netns)) };
+        nexthop::of(socket, id).map_err(|refused| self.refusal(&what, netns, &refused))
+    }
+
+    fn held_by(&mut self, at: LinkId, link: &Link) -> Seen<Vec<HeldBy>> {
+        Ok(match link.kind.as_str() {
+            "tun" => tun::holders_of_tun(at.netns, &link.ifname),
+            _ => tun::holders_of_tap(at.ifindex),
+        })
+    }
+
+    fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>> {
+        if let Some(known) = self.chains.get(&netns) {
+            return known.clone();
+        }
+        let chains = self.chains_of(netns);
+        self.chains.insert(netns, chains.clone());
+        chains
+    }
+
+    fn programs(&mut self, at: LinkId, link: &Link) -> Seen<Vec<Program>> {
+        self.programs_at(at, link)
     }
 
     fn also_taken(&mut self, at: LinkId) -> Seen<Vec<LlAddr>> {

@@ -1,0 +1,169 @@
+//! Built-in chains of legacy tables (ip_tables, ip6_tables): only of tables that are there already, for asking for
+//! another one would make it. What their rules say is not read.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::libc::{c_int, c_void, getsockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+use super::nla::{text_of, u32_of};
+use crate::model::{Chain, Hook};
+
+/// Length of a table's name (`XT_TABLE_MAXNAMELEN`).
+const NAME: usize = 32;
+
+/// What the kernel says of a table (`struct ipt_getinfo`).
+struct Info {
+    valid_hooks: u32,
+    hook_entry: [u32; 5],
+    underflow: [u32; 5],
+    size: u32,
+}
+
+/// Where a family keeps what.
+struct Family {
+    name: &'static str,
+    names: &'static str,
+    address: AddressFamily,
+    level: c_int,
+    /// Offset of `target_offset` in an entry (`struct ipt_entry`, `struct ip6t_entry`).
+    target_offset: usize,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family { name: "ip", names: "ip_tables_names", address: AddressFamily::Inet, level: 0, target_offset: 88 },
+    Family { name: "ip6", names: "ip6_tables_names", address: AddressFamily::Inet6, level: 41, target_offset: 140 },
+];
+
+/// Built-in chains of the namespace of the calling thread that have rules, or a policy other than accept.
+pub fn chains() -> io::Result<Vec<Chain>> {
+    let mut chains = Vec::new();
+    for family in &FAMILIES {
+        // No such file: that family has no legacy tables at all. It is the thread's own, not the process's.
+        let names = match fs::read_to_string(format!("/proc/thread-self/net/{}", family.names)) {
+            Ok(names) => names,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(e),
+        };
+        if names.trim().is_empty() {
+            continue;
+        }
+        let raw = socket(family.address, SockType::Raw, SockFlag::SOCK_CLOEXEC, nix::sys::socket::SockProtocol::Raw)?;
+        for table in names.lines() {
+            chains.extend(table_chains(&raw, family, table)?);
+        }
+    }
+    Ok(chains)
+}
+
+fn table_chains(raw: &OwnedFd, family: &Family, table: &str) -> io::Result<Vec<Chain>> {
+    const GET_INFO: c_int = 64;
+    const GET_ENTRIES: c_int = 65;
+    /// Offset of the entries in `struct ipt_get_entries`: they are aligned to eight bytes.
+    const ENTRIES: usize = 40;
+    let mut info = named(table, 84);
+    option(raw, family, GET_INFO, &mut info)?;
+    let Some(info) = parse_info(&info[NAME..]) else { return Ok(Vec::new()) };
+    let mut entries = named(table, ENTRIES + info.size as usize);
+    entries[NAME..NAME + 4].copy_from_slice(&info.size.to_ne_bytes());
+    option(raw, family, GET_ENTRIES, &mut entries)?;
+    Ok(builtin(family, table, &info, &entries[ENTRIES..]))
+}
+
+fn named(table: &str, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    let length = table.len().min(NAME - 1);
+    bytes[..length].copy_from_slice(&table.as_bytes()[..length]);
+    bytes
+}
+
+fn option(raw: &OwnedFd, family: &Family, name: c_int, value: &mut [u8]) -> io::Result<()> {
+    let mut length = value.len() as nix::libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to the value, which has as many.
+    let done =
+        unsafe { getsockopt(raw.as_raw_fd(), family.level, name, value.as_mut_ptr().cast::<c_void>(), &mut length) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn parse_info(bytes: &[u8]) -> Option<Info> {
+    let number = |at: usize| bytes.get(at * 4..).and_then(u32_of);
+    let mut info = Info { valid_hooks: number(0)?, hook_entry: [0; 5], underflow: [0; 5], size: number(12)? };
+    for hook in 0..5 {
+        info.hook_entry[hook] = number(1 + hook)?;
+        info.underflow[hook] = number(6 + hook)?;
+    }
+    Some(info)
+}
+
+/// The chains at the hooks of a table: rules from where each begins to its last entry, which is the policy.
+fn builtin(family: &Family, table: &str, info: &Info, entries: &[u8]) -> Vec<Chain> {
+    const HOOKS: [(Hook, &str); 5] = [
+        (Hook::Prerouting, "PREROUTING"),
+        (Hook::Input, "INPUT"),
+        (Hook::Forward, "FORWARD"),
+        (Hook::Output, "OUTPUT"),
+        (Hook::Postrouting, "POSTROUTING"),
+    ];
+    let mut chains = Vec::new();
+    for (number, (hook, name)) in HOOKS.into_iter().enumerate() {
+        if info.valid_hooks & 1 << number == 0 {
+            continue;
+        }
+        let (mut at, end) = (info.hook_entry[number] as usize, info.underflow[number] as usize);
+        let mut rules = 0;
+        while at < end {
+            // next_offset stands behind target_offset.
+            let next = entries.get(at + family.target_offset + 2..).and_then(super::nla::u16_of).unwrap_or(0);
+            if next == 0 {
+                break;
+            }
+            rules += 1;
+            at += next as usize;
+        }
+        let drops = policy(family, entries.get(end..).unwrap_or_default()) == Some("drop");
+        if rules == 0 && !drops {
+            continue;
+        }
+        chains.push(Chain {
+            backend: "legacy".to_owned(),
+            family: family.name.to_owned(),
+            table: table.to_owned(),
+            chain: name.to_owned(),
+            kind: if table == "nat" { "nat" } else { "filter" }.to_owned(),
+            hook,
+            priority: priority(table, hook),
+            device: None,
+            policy: if drops { "drop" } else { "accept" }.to_owned(),
+            rules,
+        });
+    }
+    chains
+}
+
+/// The verdict of a chain's last entry: that of a standard target.
+fn policy(family: &Family, entry: &[u8]) -> Option<&'static str> {
+    let target = entry.get(super::nla::u16_of(entry.get(family.target_offset..)?)? as usize..)?;
+    // struct xt_standard_target: size, name in 30 bytes, verdict; the standard target has no name
+    let name = text_of(target.get(2..32)?);
+    let verdict = u32_of(target.get(32..)?)? as i32;
+    // Minus NF_DROP less one, minus NF_ACCEPT less one.
+    match (name.as_str(), verdict) {
+        ("", -1) => Some("drop"),
+        ("", -2) => Some("accept"),
+        _ => None,
+    }
+}
+
+/// `NF_IP_PRI_*` of a table.
+fn priority(table: &str, hook: Hook) -> i32 {
+    match (table, hook) {
+        ("raw", _) => -300,
+        ("mangle", _) => -150,
+        ("nat", Hook::Prerouting | Hook::Output) => -100,
+        ("nat", _) => 100,
+        ("security", _) => 50,
+        _ => 0,
+    }
+}

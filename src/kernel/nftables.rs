@@ -1,0 +1,83 @@
+//! Base chains of nftables: one dump of NFT_MSG_GETCHAIN for a namespace. What their rules say is not read.
+
+use rtnetlink::packet_core::DecodeError;
+
+use super::nla::{self, text_of};
+use super::socket::{Dump, Refused, Request, Socket};
+use crate::model::{Chain, Hook};
+
+/// Base chains of the namespace of the calling thread that have rules, or a policy other than accept.
+pub fn chains() -> Result<Dump<Chain>, Refused> {
+    /// NFNL_SUBSYS_NFTABLES and NFT_MSG_GETCHAIN.
+    const GETCHAIN: u16 = 10 << 8 | 4;
+    let mut socket = Socket::open_netfilter().map_err(Refused::from)?;
+    // struct nfgenmsg: any family, version, nothing
+    socket.dump(Request::raw(GETCHAIN, vec![0; HEADER]), decode)
+}
+
+/// Length of `struct nfgenmsg`.
+const HEADER: usize = 4;
+
+fn decode(payload: &[u8]) -> Result<Option<Chain>, DecodeError> {
+    const CHAIN_TABLE: u16 = 1;
+    const CHAIN_NAME: u16 = 3;
+    const CHAIN_HOOK: u16 = 4;
+    const CHAIN_POLICY: u16 = 5;
+    const CHAIN_USE: u16 = 6;
+    const CHAIN_TYPE: u16 = 7;
+    const HOOK_NUMBER: u16 = 1;
+    const HOOK_PRIORITY: u16 = 2;
+    const HOOK_DEV: u16 = 3;
+    const HOOK_DEVS: u16 = 4;
+    let Some((header, attributes)) = payload.split_at_checked(HEADER) else {
+        return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
+    };
+    let find = |wanted: u16| nla::find(attributes, wanted);
+    let number = |value: &[u8]| value.first_chunk().map(|b| u32::from_be_bytes(*b));
+    // Without a hook rules jump to it, and that is all.
+    let Some(place) = find(CHAIN_HOOK) else { return Ok(None) };
+    let Some(family) = family(header[0]) else { return Ok(None) };
+    let hooknum = nla::find(place, HOOK_NUMBER).and_then(number);
+    let Some(hook) = hooknum.and_then(|n| hook(family, n)) else { return Ok(None) };
+    let first_device = || nla::find(place, HOOK_DEVS).and_then(|devices| nla::find(devices, 1));
+    let drops = find(CHAIN_POLICY).and_then(number) == Some(0);
+    let chain = Chain {
+        backend: "nf_tables".to_owned(),
+        family: family.to_owned(),
+        table: find(CHAIN_TABLE).map(text_of).unwrap_or_default(),
+        chain: find(CHAIN_NAME).map(text_of).unwrap_or_default(),
+        kind: find(CHAIN_TYPE).map(text_of).unwrap_or_default(),
+        hook,
+        priority: nla::find(place, HOOK_PRIORITY).and_then(number).unwrap_or(0) as i32,
+        device: nla::find(place, HOOK_DEV).or_else(first_device).map(text_of),
+        policy: if drops { "drop" } else { "accept" }.to_owned(),
+        // Rules cannot jump to a base chain, so its uses are its rules.
+        rules: find(CHAIN_USE).and_then(number).unwrap_or(0),
+    };
+    Ok((chain.rules > 0 || drops).then_some(chain))
+}
+
+/// The words of `nft` for `NFPROTO_*`.
+fn family(number: u8) -> Option<&'static str> {
+    Some(match number {
+        1 => "inet",
+        2 => "ip",
+        3 => "arp",
+        5 => "netdev",
+        7 => "bridge",
+        10 => "ip6",
+        _ => return None,
+    })
+}
+
+fn hook(family: &str, number: u32) -> Option<Hook> {
+    let hooks: &[Hook] = match family {
+        // NF_NETDEV_INGRESS, NF_NETDEV_EGRESS
+        "netdev" => &[Hook::Ingress, Hook::Egress],
+        // NF_ARP_IN, NF_ARP_OUT, NF_ARP_FORWARD
+        "arp" => &[Hook::Input, Hook::Output, Hook::Forward],
+        // NF_INET_PRE_ROUTING and on; NF_BR_* are the same, without the last
+        _ => &[Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting, Hook::Ingress],
+    };
+    hooks.get(number as usize).copied()
+}
