@@ -214,3 +214,99 @@ fn bond_port(value: &[u8]) -> Option<BondPort> {
     // IFLA_BOND_SLAVE_STATE: BOND_STATE_ACTIVE is 0; _MII_STATUS: BOND_LINK_UP is 0
     Some(BondPort { active: data.byte(1)? == 0, up: data.byte(2)? == 0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+    use crate::kernel::nla::attribute;
+    use crate::model::{BondPort, IfIndex, KindData, Link};
+
+    /// The set bits that newer kernels put on attributes with inner ones.
+    const NESTED: u16 = 0x8000;
+
+    fn of(kind: &str, data: &[Vec<u8>]) -> Option<KindData> {
+        let mut link = Link::default();
+        let name = attribute(1, &[kind.as_bytes(), &[0]].concat());
+        decode(&mut link, &[name, attribute(2 | NESTED, &data.concat())].concat());
+        assert_eq!(link.kind, kind);
+        link.data
+    }
+
+    fn number(kind: u16, value: u32) -> Vec<u8> {
+        attribute(kind, &value.to_ne_bytes())
+    }
+
+    fn short(kind: u16, value: u16) -> Vec<u8> {
+        attribute(kind, &value.to_ne_bytes())
+    }
+
+    fn short_be(kind: u16, value: u16) -> Vec<u8> {
+        attribute(kind, &value.to_be_bytes())
+    }
+
+    #[test]
+    fn vlans_and_bridges_tell_their_tags() {
+        let vlan = |protocol| of("vlan", &[short(1, 7), short_be(5, protocol)]);
+        assert_eq!(vlan(0x8100), Some(KindData::Vlan { id: 7, ad: false }));
+        assert_eq!(vlan(0x88a8), Some(KindData::Vlan { id: 7, ad: true }));
+        let bridge = of("bridge", &[number(5, 1), attribute(7, &[1]), short_be(8, 0x88a8), attribute(36, &[1])]);
+        let wanted = KindData::Bridge {
+            stp: true,
+            vlan_filtering: true,
+            ad: true,
+            nf_call_iptables: true,
+            nf_call_ip6tables: false,
+        };
+        assert_eq!(bridge, Some(wanted));
+    }
+
+    #[test]
+    fn tunnels_tell_their_ends() {
+        let (ours, theirs) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let ipip = of("ipip", &[number(1, 3), attribute(2, &ours), attribute(3, &theirs)]);
+        let ends = |okey, ikey| KindData::Iptunnel {
+            local: Some(ours.into()),
+            remote: Some(theirs.into()),
+            lower: Some(IfIndex(3)),
+            okey,
+            ikey,
+            external: false,
+        };
+        assert_eq!(ipip, Some(ends(None, None)));
+        // A key counts only where the flags say that there is one.
+        let gre = |oflags| {
+            let keys = [attribute(5, &7u32.to_be_bytes()), attribute(4, &8u32.to_be_bytes())];
+            let flags = [short_be(3, oflags), short_be(2, 0)];
+            of("gre", &[&[number(1, 3), attribute(6, &ours), attribute(7, &theirs)][..], &keys, &flags].concat())
+        };
+        assert_eq!(gre(0x2000), Some(ends(Some(7), None)));
+        assert_eq!(gre(0), Some(ends(None, None)));
+        // Calico's: neither address, no link.
+        let tunl0 = of("ipip", &[number(1, 0), attribute(2, &[0; 4]), attribute(3, &[0; 4])]);
+        let any =
+            KindData::Iptunnel { local: None, remote: None, lower: None, okey: None, ikey: None, external: false };
+        assert_eq!(tunl0, Some(any));
+        let geneve = of("geneve", &[number(1, 9), attribute(7, &[0xfd; 16]), short_be(5, 6081), attribute(6, &[])]);
+        let wanted = KindData::Geneve { id: 9, remote: Some([0xfd; 16].into()), port: Some(6081), external: true };
+        assert_eq!(geneve, Some(wanted));
+    }
+
+    #[test]
+    fn netkit_ipvlan_and_bond_tell_what_decides() {
+        let netkit =
+            |policy, mode| of("netkit", &[attribute(2, &[1]), number(3, policy), number(4, 0), number(5, mode)]);
+        assert_eq!(netkit(0, 1), Some(KindData::Netkit { policy: "forward".into(), l2: false }));
+        assert_eq!(netkit(2, 0), Some(KindData::Netkit { policy: "blackhole".into(), l2: true }));
+        let ipvlan = |mode, flags| of("ipvlan", &[short(1, mode), short(2, flags)]);
+        assert_eq!(ipvlan(1, 0), Some(KindData::Ipvlan { mode: "l3".into(), apart: None }));
+        assert_eq!(ipvlan(0, 2), Some(KindData::Ipvlan { mode: "l2".into(), apart: Some("vepa".into()) }));
+        assert_eq!(
+            of("bond", &[attribute(1, &[1]), number(2, 4)]),
+            Some(KindData::Bond { mode: 1, active: Some(IfIndex(4)) })
+        );
+        let mut link = Link::default();
+        let state = [attribute(1, &[1]), attribute(2, &[0])].concat();
+        decode(&mut link, &[attribute(4, b"bond\0"), attribute(5 | NESTED, &state)].concat());
+        assert_eq!(link.bond_port, Some(BondPort { active: false, up: true }));
+    }
+}

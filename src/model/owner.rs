@@ -67,6 +67,9 @@ pub trait Whose: Debug + Send {
     /// The containers among these processes, as they are grouped; for a namespace that belongs to none of them.
     fn among(&mut self, pids: &[Pid]) -> Vec<Owner>;
 
-    /// What could not be seen on the way.
+    /// One more that knows the same machine, for another thread; what it could not see this one tells.
+    fn another(&self) -> Box<dyn Whose>;
+
+    /// What could not be seen on the way, by this one and its others.
     fn take_gaps(&mut self) -> Vec<Gap>;
 }

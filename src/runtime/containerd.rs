@@ -29,7 +29,10 @@ pub(super) fn read(disk: &Disk, namespace: &str, record: &mut Record) -> io::Res
         match disk.json::<Spec>(&format!("{bundle}/config.json")) {
             Ok(spec) => {
                 apply(spec, record);
-                record.init = disk.pid(&format!("{bundle}/init.pid"));
+                // Who is in a pod is told from others by the pod's sandbox, which is one file less for each container.
+                if record.pod.is_none() || record.joins.is_none() {
+                    record.init = disk.pid(&format!("{bundle}/init.pid"));
+                }
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

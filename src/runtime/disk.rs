@@ -16,32 +16,51 @@ const LIMIT: u64 = 4 << 20;
 /// Entries read of one directory.
 const ENTRIES: usize = 16_384;
 
+/// What most files are smaller than, so that they are read at once.
+const USUAL: usize = 16 << 10;
+
 /// A machine's files, from its root directory on.
 #[derive(Debug)]
 pub(super) struct Disk {
     root: PathBuf,
-    /// What the path leads to, where that is a descriptor of podnet's own.
-    _held: Option<File>,
+    /// The root directory, open; none where it cannot be opened, and then nothing in it.
+    top: Option<OwnedFd>,
+    /// The files are those of a container, which may have put anything there.
+    foreign: bool,
 }
 
 impl Disk {
     pub(super) fn new(root: &Path) -> Self {
-        Disk { root: root.to_owned(), _held: None }
+        let top = open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).ok();
+        Disk { root: root.to_owned(), top, foreign: false }
     }
 
-    /// The files beneath an open directory.
+    /// Where the files begin.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files of a container, beneath its open root directory.
     pub(super) fn beneath(root: File) -> Self {
-        Disk { root: format!("/proc/self/fd/{}", root.as_raw_fd()).into(), _held: Some(root) }
+        Disk { root: PathBuf::from("/nonexistent"), top: Some(root.into()), foreign: true }
     }
 
     /// A plain file. A device is not opened, as that can have effects; nor a FIFO, which might never answer.
     pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let named = self.name(path, OFlag::empty())?;
-        let kind = SFlag::from_bits_truncate(fstat(&named)?.st_mode & SFlag::S_IFMT.bits());
-        if kind != SFlag::S_IFREG {
+        // Nobody but root makes files where the machine's own runtimes keep theirs: one look after opening is enough.
+        let named = match self.foreign {
+            true => self.open(path, OFlag::O_PATH)?,
+            false => self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?,
+        };
+        let stat = fstat(&named)?;
+        if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file"));
         }
-        bounded(File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?)
+        let file = match self.foreign {
+            true => File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?,
+            false => named.into(),
+        };
+        bounded(file, stat.st_size as u64)
     }
 
     /// A plain file of JSON.
@@ -57,14 +76,14 @@ impl Disk {
 
     /// Names of the entries of a directory, as far as they are text.
     pub(super) fn entries(&self, path: &str) -> io::Result<Vec<String>> {
-        let named = self.name(path, OFlag::O_DIRECTORY)?;
+        let named = self.open(path, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
         let entries = fs::read_dir(format!("/proc/self/fd/{}", named.as_raw_fd()))?;
         Ok(entries.take(ENTRIES).flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
     }
 
     /// A file of /proc, which the kernel makes as it is read.
     pub(super) fn proc(&self, pid: u32, file: &str) -> io::Result<Vec<u8>> {
-        bounded(File::open(self.proc_path(pid, file))?)
+        bounded(File::open(self.proc_path(pid, file))?, 0)
     }
 
     /// A link of /proc.
@@ -76,14 +95,14 @@ impl Disk {
         self.root.join(format!("proc/{pid}/{file}"))
     }
 
-    /// A descriptor that only names a file: nothing happens to the file by it.
-    fn name(&self, path: &str, more: OFlag) -> io::Result<OwnedFd> {
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | more;
-        let root = open(&self.root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    /// Opens a file that no link leads out of the root for.
+    fn open(&self, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
+        let top = self.top.as_ref().ok_or(Errno::ENOENT)?;
+        let flags = flags | OFlag::O_CLOEXEC;
         let how =
             OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
         // EAGAIN: something was renamed on the way, and the kernel cannot say whether that led out.
-        let named = (0..3).map(|_| openat2(&root, path, how)).find(|named| !matches!(named, Err(Errno::EAGAIN)));
+        let named = (0..3).map(|_| openat2(top, path, how)).find(|named| !matches!(named, Err(Errno::EAGAIN)));
         match named.unwrap_or(Err(Errno::EAGAIN)) {
             // Linux before 5.6 cannot keep links inside of a root: no matter where the root is the machine's own.
             Err(Errno::ENOSYS) if self.root == Path::new("/") => Ok(open(path, flags, Mode::empty())?),
@@ -92,13 +111,20 @@ impl Disk {
     }
 }
 
-fn bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {LIMIT} bytes")));
+/// A file of this size, if that is known.
+fn bounded(mut file: File, size: u64) -> io::Result<Vec<u8>> {
+    let too_large = || io::Error::new(io::ErrorKind::InvalidData, format!("more than {LIMIT} bytes"));
+    if size > LIMIT {
+        return Err(too_large());
     }
-    Ok(bytes)
+    let mut bytes = vec![0; USUAL.max(size as usize + 1)];
+    let first = file.read(&mut bytes)?;
+    let is_whole = first as u64 == size && size > 0;
+    bytes.truncate(first);
+    if !is_whole && first > 0 {
+        file.take(LIMIT + 1 - first as u64).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() as u64 > LIMIT { Err(too_large()) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -132,10 +158,14 @@ mod tests {
         tree.file("broken", "{\"a\":");
         tree.file("pid", "0\n");
         let disk = Disk::new(tree.path());
-        assert!(disk.read("/fifo").is_err());
-        assert!(disk.read("/huge").is_err());
-        assert!(disk.json::<serde::de::IgnoredAny>("/deep").is_err());
-        assert!(disk.json::<serde::de::IgnoredAny>("/broken").is_err());
-        assert_eq!(disk.pid("/pid"), None);
+        let foreign = Disk::beneath(File::open(tree.path()).unwrap());
+        for disk in [disk, foreign] {
+            assert!(disk.read("/fifo").is_err());
+            assert!(disk.read("/huge").is_err());
+            assert!(disk.json::<serde::de::IgnoredAny>("/deep").is_err());
+            assert!(disk.json::<serde::de::IgnoredAny>("/broken").is_err());
+            assert_eq!(disk.pid("/pid"), None);
+            assert_eq!(disk.read("/pid").unwrap(), b"0\n");
+        }
     }
 }

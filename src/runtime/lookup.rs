@@ -1,7 +1,7 @@
 //! From what a process says of its container to the container's record: which runtime's state to read, in which order,
 //! and what to keep for the next question.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 
@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::nested::Nested;
 use super::record::Record;
 use super::state::State;
+use super::unread::Unread;
 use super::{parent, process};
 use crate::model::Gap;
 
@@ -21,8 +22,6 @@ pub(super) struct Inner {
     pub records: Vec<Record>,
 }
 
-/// Files that made no sense are named one by one up to here.
-const BROKEN: usize = 10;
 /// Containers of one pod.
 const MEMBERS: usize = 256;
 /// Generations of processes between one and the first of its container.
@@ -36,23 +35,33 @@ pub(super) struct Lookup {
     nested: Nested,
     chains: HashMap<u32, Chain>,
     records: HashMap<Mark, Option<Record>>,
+    /// By what of those that were read a container is known that is only spoken of by its id.
+    marks: HashMap<String, Mark>,
     /// Containers that no runtime of this machine has written anything of.
     unheard: HashSet<Mark>,
-    refused: BTreeMap<&'static str, usize>,
-    broken: Vec<Gap>,
+    unread: Unread,
 }
 
 impl Lookup {
     pub(super) fn new(root: &Path) -> Self {
+        Lookup::telling(root, Unread::default())
+    }
+
+    /// One more for the same machine, with a memory of its own; what it could not read this one tells.
+    pub(super) fn another(&self) -> Self {
+        Lookup::telling(self.disk.root(), self.unread.clone())
+    }
+
+    fn telling(root: &Path, unread: Unread) -> Self {
         Lookup {
             disk: Disk::new(root),
             state: State::new(Disk::new(root)),
-            nested: Nested::new(),
+            nested: Nested::new(unread.clone()),
             chains: HashMap::new(),
             records: HashMap::new(),
+            marks: HashMap::new(),
             unheard: HashSet::new(),
-            refused: BTreeMap::new(),
-            broken: Vec::new(),
+            unread,
         }
     }
 
@@ -110,15 +119,21 @@ impl Lookup {
         if chain.doubtful && record.init.is_none_or(|init| process::share_netns(&self.disk, init, pid) != Some(true)) {
             return None;
         }
-        if let Some(init) = record.init.filter(|init| *init != pid && chain.beside.is_some()) {
-            // Whoever may make cgroups somewhere can call one as another's container is called; it is elsewhere then.
-            let home = chain::of_cgroup(&self.disk, init);
-            let place = |chain: &Chain| chain.beside.as_ref().map(|(_, dir)| dir.clone());
-            if home.marks.first().is_some_and(|mark| mark.id == record.id) && place(&home) != place(chain) {
-                return None;
-            }
+        if self.is_elsewhere(&record, chain, pid) {
+            return None;
         }
         Some(Record { init: record.init.or(chain.init), ..record })
+    }
+
+    /// The cgroup only bears the name of the container's: the container itself, or the sandbox of its pod, is in another
+    /// place. Whoever may make cgroups somewhere can call one as they like.
+    fn is_elsewhere(&mut self, record: &Record, chain: &Chain, pid: u32) -> bool {
+        let of_sandbox = |lookup: &mut Self| record.pod.as_ref().and_then(|_| lookup.joined(record)?.init);
+        let Some(init) = record.init.or_else(|| of_sandbox(self)).filter(|init| *init != pid) else { return false };
+        let home = self.chains.get(&init).cloned().unwrap_or_else(|| chain::of_cgroup(&self.disk, init));
+        let place = |chain: &Chain| chain.beside.as_ref().map(|(_, dir)| dir.clone());
+        let is_its = |mark: &Mark| mark.id == record.id || Some(&mark.id) == record.joins.as_ref();
+        chain.beside.is_some() && home.marks.first().is_some_and(is_its) && place(&home) != place(chain)
     }
 
     /// The container that a process is in has its first process in another network namespace.
@@ -172,7 +187,9 @@ impl Lookup {
             "docker" => Engine::Docker,
             _ => Engine::Podman,
         };
-        self.of_mark(&Mark { pod: by.in_pod.clone(), ..Mark::new(engine, by.joins.as_deref()?) }, 0)
+        let id = by.joins.as_deref()?;
+        let known = self.marks.get(id).cloned();
+        self.of_mark(&known.unwrap_or_else(|| Mark { pod: by.in_pod.clone(), ..Mark::new(engine, id) }), 0)
     }
 
     /// The record of a mounted namespace that no process is in.
@@ -231,6 +248,9 @@ impl Lookup {
             return known.clone();
         }
         let record = self.read(mark, pid);
+        if record.is_some() && mark.user.is_none() {
+            self.marks.insert(mark.id.clone(), mark.clone());
+        }
         self.records.insert(mark.clone(), record.clone());
         record
     }
@@ -263,7 +283,7 @@ impl Lookup {
                 if error.kind() == io::ErrorKind::NotFound && record.pod.is_none() {
                     self.unheard.insert(mark.clone());
                 }
-                self.note(mark.engine, &error);
+                self.unread.note(mark.engine, &error);
             }
         }
         if let (Some(bundle), Some(init), None) = (told.bundle, record.init, &record.joins) {
@@ -274,35 +294,7 @@ impl Lookup {
         Some(record)
     }
 
-    /// Keeps why the state of a container was not had.
-    fn note(&mut self, engine: Engine, error: &io::Error) {
-        let what = match engine {
-            Engine::Docker => "state of docker",
-            Engine::Podman => "state of podman",
-            Engine::Crio => "state of CRI-O",
-            Engine::Containerd => "state of containerd",
-            _ => "state of the runtime of pods",
-        };
-        match error.kind() {
-            io::ErrorKind::NotFound => {}
-            io::ErrorKind::PermissionDenied => *self.refused.entry(what).or_default() += 1,
-            _ if self.broken.len() < BROKEN => {
-                self.broken.push(Gap::new("names of a container", what, error.to_string()));
-            }
-            _ => {}
-        }
-    }
-
     pub(super) fn take_gaps(&mut self) -> Vec<Gap> {
-        let refused = std::mem::take(&mut self.refused).into_iter();
-        let gaps = refused.map(|(what, count)| {
-            let names =
-                if count == 1 { "name of 1 container".to_owned() } else { format!("names of {count} containers") };
-            Gap::new(names, what, "Permission denied").needs("CAP_DAC_READ_SEARCH, or root")
-        });
-        let mut gaps: Vec<Gap> = gaps.collect();
-        gaps.append(&mut self.broken);
-        gaps.append(&mut self.nested.take_gaps());
-        gaps
+        self.unread.take_gaps()
     }
 }

@@ -20,8 +20,9 @@ mod record;
 mod state;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
 mod tree;
+mod unread;
+mod untrusted;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -200,6 +201,10 @@ impl Whose for Owners {
         }
         owners.sort_by(|a, b| (&a.name, &a.runtime, a.user).cmp(&(&b.name, &b.runtime, b.user)));
         owners
+    }
+
+    fn another(&self) -> Box<dyn Whose> {
+        Box::new(Owners { lookup: self.lookup.another() })
     }
 
     fn take_gaps(&mut self) -> Vec<Gap> {

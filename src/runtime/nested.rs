@@ -15,6 +15,7 @@ use super::disk::Disk;
 use super::process;
 use super::record::Record;
 use super::state::State;
+use super::unread::Unread;
 use crate::model::Gap;
 
 /// What one run of podnet waits for all engines inside of containers together.
@@ -26,12 +27,12 @@ const CONTAINERS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Nested {
     left: Duration,
-    gaps: Vec<Gap>,
+    unread: Unread,
 }
 
 impl Nested {
-    pub(super) fn new() -> Self {
-        Nested { left: PATIENCE, gaps: Vec::new() }
+    pub(super) fn new(unread: Unread) -> Self {
+        Nested { left: PATIENCE, unread }
     }
 
     /// The records of containers as far as the files that `engine` sees tell of them. `outer`: the container around it.
@@ -51,17 +52,13 @@ impl Nested {
         self.left = self.left.saturating_sub(begun.elapsed());
         told.unwrap_or_else(|| {
             let why = "its files do not answer in time";
-            self.gaps.push(Gap::new("names of the containers inside", outer, why));
+            self.unread.add(Gap::new("names of the containers inside", outer, why));
             unknown()
         })
         .into_iter()
         // Pids that are written there are numbers of another pid namespace.
         .map(|record| Record { init: None, ..record })
         .collect()
-    }
-
-    pub(super) fn take_gaps(&mut self) -> Vec<Gap> {
-        std::mem::take(&mut self.gaps)
     }
 }
 

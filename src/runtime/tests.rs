@@ -1,24 +1,22 @@
 //! Whole machines as runtimes leave them on disk, one for each way of running containers.
 
-mod nested;
-
 use super::tree::Tree;
 use super::*;
 use crate::model::Container;
 
-const A: &str = "12acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
-const B: &str = "34acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
-const C: &str = "56acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
-const UID: &str = "0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d";
+pub(super) const A: &str = "12acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
+pub(super) const B: &str = "34acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
+pub(super) const C: &str = "56acb4c1aa8d2f4414b0c2ce72001b976e12acb4c1aa8d2f4414b0c2ce72001b";
+pub(super) const UID: &str = "0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d";
 const CONTAINERD: &str = "run/containerd/io.containerd.runtime.v2.task";
 const STORAGE: &str = "run/containers/storage/overlay-containers";
 const PODMAN: &str = "var/lib/containers/storage/overlay-containers";
 
-fn process(tree: &Tree, pid: u32) -> Option<Owner> {
+pub(super) fn process(tree: &Tree, pid: u32) -> Option<Owner> {
     Owners::new(tree.path()).of_process(Pid(pid))
 }
 
-fn namespace(tree: &Tree, pids: &[u32], mounts: &[&str]) -> Option<Owner> {
+pub(super) fn namespace(tree: &Tree, pids: &[u32], mounts: &[&str]) -> Option<Owner> {
     let holder =
         |holder, pid, path: Option<&str>| Holder { holder, pid: Pid(pid), comm: None, path: path.map(str::to_owned) };
     let processes = pids.iter().map(|pid| holder(HolderType::Process, *pid, None));
@@ -27,7 +25,7 @@ fn namespace(tree: &Tree, pids: &[u32], mounts: &[&str]) -> Option<Owner> {
 }
 
 /// Runtime, name, pod's uid, and the containers by name.
-fn told(owner: Option<Owner>) -> (String, String, String, Vec<String>) {
+pub(super) fn told(owner: Option<Owner>) -> (String, String, String, Vec<String>) {
     let owner = owner.unwrap();
     let called =
         |c: Container| c.name.unwrap_or_else(|| if c.sandbox { "sandbox".into() } else { record::short(&c.id) });
@@ -35,11 +33,16 @@ fn told(owner: Option<Owner>) -> (String, String, String, Vec<String>) {
     (owner.runtime, owner.name, owner.pod.map(|p| p.uid).unwrap_or_default(), containers)
 }
 
-fn expected(runtime: &str, name: &str, uid: &str, containers: &[&str]) -> (String, String, String, Vec<String>) {
+pub(super) fn expected(
+    runtime: &str,
+    name: &str,
+    uid: &str,
+    containers: &[&str],
+) -> (String, String, String, Vec<String>) {
     (runtime.to_owned(), name.to_owned(), uid.to_owned(), containers.iter().map(|c| (*c).to_owned()).collect())
 }
 
-fn cri(tree: &Tree, id: &str, container: Option<&str>, pid: u32) {
+pub(super) fn cri(tree: &Tree, id: &str, container: Option<&str>, pid: u32) {
     let mut said = format!(
         r#""io.kubernetes.cri.container-type":"{}","io.kubernetes.cri.sandbox-id":"{A}",
            "io.kubernetes.cri.sandbox-name":"web","io.kubernetes.cri.sandbox-namespace":"dev",
@@ -145,7 +148,7 @@ fn a_pod_in_crio_has_no_sandbox_process() {
     assert_eq!(told(namespace(&tree, &[11], &[])), expected("cri-o", "dev/web", UID, &["sandbox", "app"]));
 }
 
-fn docker(tree: &Tree, id: &str, name: &str, pid: u32, labels: &str, key: &str, mode: &str) {
+pub(super) fn docker(tree: &Tree, id: &str, name: &str, pid: u32, labels: &str, key: &str, mode: &str) {
     let dir = format!("var/lib/docker/containers/{id}");
     let config = format!(
         r#"{{"StreamConfig":{{}},"State":{{"Running":true,"Pid":{pid}}},"ID":"{id}","Config":{{"Image":"x","Labels":{{{labels}}}}},

@@ -24,6 +24,9 @@ const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
 /// Threads that read at the same time; the kernel's own locks leave nothing for more.
 const THREADS: usize = 4;
 
+/// Times that a namespace is named anew as its processes go; what is left after that holds it in great numbers.
+const RENAMED: usize = 3;
+
 /// What the reading of every namespace starts from.
 pub(super) struct Around<'a> {
     /// Podnet's own namespace.
@@ -47,10 +50,16 @@ impl<'a> Around<'a> {
 
     /// Whom a namespace belongs to; the host's to none of those who are in it.
     pub(super) fn owner(&self, found: &Found) -> Option<Owner> {
-        match self.whose.lock() {
-            Ok(mut whose) if self.host != Some(found.id) => whose.of_namespace(&found.holders),
-            _ => None,
-        }
+        self.whose.lock().ok().and_then(|mut whose| self.owner_by(&mut **whose, found))
+    }
+
+    fn owner_by(&self, whose: &mut dyn Whose, found: &Found) -> Option<Owner> {
+        if self.host == Some(found.id) { None } else { whose.of_namespace(&found.holders) }
+    }
+
+    /// Who knows owners, for a thread of its own.
+    fn another(&self) -> io::Result<Box<dyn Whose>> {
+        self.whose.lock().map(|whose| whose.another()).map_err(|_| io::Error::other("another thread has panicked"))
     }
 
     /// The containers among the processes of the host's namespace.
@@ -107,9 +116,12 @@ pub(super) fn all(found: Vec<Found>, around: &Around<'_>, spaces: &mut Vec<Space
     let queue = Mutex::new(found.into_iter());
     let results = readers(thread::available_parallelism().map_or(1, |n| n.get().min(THREADS)), |mut reader| {
         let mut own = Socket::open()?;
+        let mut whose = around.another()?;
         let next = || queue.lock().ok().and_then(|mut queue| queue.next());
         io::Result::Ok(
-            std::iter::from_fn(next).map(|found| one(found, around, &mut own, &mut reader)).collect::<Vec<_>>(),
+            std::iter::from_fn(next)
+                .map(|found| one(found, around, &mut *whose, &mut own, &mut reader))
+                .collect::<Vec<_>>(),
         )
     });
     let mut vanished = 0;
@@ -152,7 +164,7 @@ fn renew(own: &mut Space, link: Link) {
 }
 
 /// Reads one namespace. `own` is a socket in podnet's.
-fn one(mut found: Found, around: &Around<'_>, own: &mut Socket, reader: &mut Reader) -> Reading {
+fn one(mut found: Found, around: &Around<'_>, whose: &mut dyn Whose, own: &mut Socket, reader: &mut Reader) -> Reading {
     let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
     let file = match found.open() {
         Ok(file) => file,
@@ -170,16 +182,18 @@ fn one(mut found: Found, around: &Around<'_>, own: &mut Socket, reader: &mut Rea
             return reading;
         }
     };
-    found.confirm(&file);
-    if found.holders.is_empty() {
-        return reading;
-    }
-    let mut owner = around.owner(&found);
-    // It was named by its processes: had one of them gone since, the pid could have been another process's already.
-    let holders = found.holders.len();
-    found.confirm(&file);
-    if found.holders.len() < holders {
-        owner = around.owner(&found);
+    let mut owner = around.owner_by(whose, &found);
+    // It was named by its processes: where one of them has gone, its pid can have been another process's already.
+    for _ in 0..RENAMED {
+        let holders = found.holders.len();
+        found.confirm(&file);
+        if found.holders.is_empty() {
+            return reading;
+        }
+        if found.holders.len() == holders {
+            break;
+        }
+        owner = around.owner_by(whose, &found);
     }
     let name = found.name_with(around.host, owner.as_ref());
     let mut space = Space { owner, ..Space::new(found, name) };

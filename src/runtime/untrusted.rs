@@ -1,8 +1,9 @@
-//! Engines inside of containers, whose files are theirs to write.
+//! What is inside of a container, or pretends to be: named under it, whatever it says, and never in anybody's place.
 
 #![cfg(test)]
 
-use super::*;
+use super::tests::{A, B, C, UID, cri, docker, expected, namespace, process, told};
+use super::tree::Tree;
 
 /// A machine with the container `dind`, pids 10 and 30, and what an engine inside of it sees.
 fn nested(name: &str) -> (Tree, Tree) {
