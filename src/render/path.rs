@@ -56,7 +56,7 @@ impl Page {
         let mut before: Option<&Hop> = None;
         for (number, hop) in path.hops.iter().enumerate() {
             if before.is_none_or(|b| b.netns != hop.netns) {
-                let source = (number == 0).then_some(&trace.source);
+                let source = (number == 0 && hop.netns == trace.source.netns).then_some(&trace.source);
                 self.heading(&hop.netns_name, source, hop.netns.ino(), hop.nsid.map(|n| n.0));
             }
             // In the first namespace the device is what one looks for; later the decision comes before the device.

@@ -237,6 +237,10 @@ fn answer_that_comes_another_way() {
     node.sh("ip -n server route replace 10.7.0.0/24 via 10.8.2.1");
     let trace = node.trace("pod --to 10.99.0.1 --reply");
     let (there, back) = (&trace["paths"][0], &trace["paths"][1]);
+    // What stands beside the name of the pod is not said of the server, where the answer starts.
+    let run = node.podnet(&format!("trace {} --to 10.99.0.1 --reply", node.process("pod")));
+    let with_pid: Vec<_> = run.text().lines().filter(|line| line.contains("  pid ")).collect();
+    assert!(matches!(with_pid[..], [line] if !line.contains("server")), "{with_pid:?}");
     assert_eq!(hops(&node, there), ["pod/eth0 route", "host/vpod peer", "host/up1 route", "server/in1 peer"]);
     assert_eq!(hops(&node, back), ["server/in2 route", "host/up2 peer", "host/vpod route", "pod/eth0 peer"]);
     assert_eq!((&back["reply_to"], &back["src"], &back["dst"]), (&json!(0), &json!("10.99.0.1"), &json!("10.7.0.2")));
