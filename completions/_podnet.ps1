@@ -31,6 +31,9 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('trace', 'trace', [CompletionResultType]::ParameterValue, 'Show the way of a container''s packets: pod, veth, bridge, route, uplink')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List every network namespace, who is in it and how it is wired')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Build a private node to try podnet on; no root needed, nothing left behind')
+            [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails')
+            [CompletionResult]::new('detach', 'detach', [CompletionResultType]::ParameterValue, 'Take away what attach made, and only that')
+            [CompletionResult]::new('exec', 'exec', [CompletionResultType]::ParameterValue, 'Run a program of this machine in the network of a namespace')
             [CompletionResult]::new('schema', 'schema', [CompletionResultType]::ParameterValue, 'Print the JSON Schema of what --json writes')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -83,6 +86,63 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             break
         }
+        'podnet;attach' {
+            [CompletionResult]::new('--ifname', '--ifname', [CompletionResultType]::ParameterName, 'Name of the new link in the namespace')
+            [CompletionResult]::new('--host-ifname', '--host-ifname', [CompletionResultType]::ParameterName, 'Name of its other end on the host, instead of one that is made up')
+            [CompletionResult]::new('--mac', '--mac', [CompletionResultType]::ParameterName, 'Link-layer address, instead of one that the kernel draws')
+            [CompletionResult]::new('--mtu', '--mtu', [CompletionResultType]::ParameterName, 'MTU, instead of the bridge''s')
+            [CompletionResult]::new('--bridge', '--bridge', [CompletionResultType]::ParameterName, 'Bridge to plug it into; it is made where it is missing')
+            [CompletionResult]::new('--macvlan', '--macvlan', [CompletionResultType]::ParameterName, 'No pair: a macvlan on this link of the host')
+            [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'This address with the length of its network''s prefix')
+            [CompletionResult]::new('--subnet', '--subnet', [CompletionResultType]::ParameterName, 'The next free address of this network')
+            [CompletionResult]::new('--range', '--range', [CompletionResultType]::ParameterName, 'Only addresses of this part of a --subnet')
+            [CompletionResult]::new('--network', '--network', [CompletionResultType]::ParameterName, 'Name of the network in the address store, instead of the bridge''s')
+            [CompletionResult]::new('--ipam-dir', '--ipam-dir', [CompletionResultType]::ParameterName, 'Address store, shared with the CNI plugin host-local')
+            [CompletionResult]::new('--gateway', '--gateway', [CompletionResultType]::ParameterName, 'Whom everything else goes to, one for each family, or none; else the host')
+            [CompletionResult]::new('--route', '--route', [CompletionResultType]::ParameterName, 'One more route: to a network, by a router or else by the gateway')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for others and for the link to work')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Show what would be done, as commands that do the same, and change nothing')
+            [CompletionResult]::new('--ptp', '--ptp', [CompletionResultType]::ParameterName, 'No bridge: a pair, and a route on the host')
+            [CompletionResult]::new('--hairpin', '--hairpin', [CompletionResultType]::ParameterName, 'Let the bridge send frames back out of the port they came in by')
+            [CompletionResult]::new('--isolated', '--isolated', [CompletionResultType]::ParameterName, 'Keep it apart from the bridge''s other isolated ports')
+            [CompletionResult]::new('--masquerade', '--masquerade', [CompletionResultType]::ParameterName, 'Hide the addresses behind the host''s outside their network')
+            [CompletionResult]::new('--no-default-route', '--no-default-route', [CompletionResultType]::ParameterName, 'The gateway is not the way to everywhere')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
+            [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'podnet;detach' {
+            [CompletionResult]::new('--ifname', '--ifname', [CompletionResultType]::ParameterName, 'Name of the link in the namespace')
+            [CompletionResult]::new('--ipam-dir', '--ipam-dir', [CompletionResultType]::ParameterName, 'Address store')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for another podnet that changes something')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--keep-bridge', '--keep-bridge', [CompletionResultType]::ParameterName, 'Leave the bridge, now and later: it is yours from now on')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Also delete a link that podnet did not make')
+            [CompletionResult]::new('--gc', '--gc', [CompletionResultType]::ParameterName, 'List what dead pods have left: links, addresses, rules, bridges')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Remove what --gc lists')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
+            [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'podnet;exec' {
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
+            [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
         'podnet;schema' {
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
@@ -97,6 +157,9 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('trace', 'trace', [CompletionResultType]::ParameterValue, 'Show the way of a container''s packets: pod, veth, bridge, route, uplink')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List every network namespace, who is in it and how it is wired')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Build a private node to try podnet on; no root needed, nothing left behind')
+            [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails')
+            [CompletionResult]::new('detach', 'detach', [CompletionResultType]::ParameterValue, 'Take away what attach made, and only that')
+            [CompletionResult]::new('exec', 'exec', [CompletionResultType]::ParameterValue, 'Run a program of this machine in the network of a namespace')
             [CompletionResult]::new('schema', 'schema', [CompletionResultType]::ParameterValue, 'Print the JSON Schema of what --json writes')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -108,6 +171,15 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             break
         }
         'podnet;help;demo' {
+            break
+        }
+        'podnet;help;attach' {
+            break
+        }
+        'podnet;help;detach' {
+            break
+        }
+        'podnet;help;exec' {
             break
         }
         'podnet;help;schema' {

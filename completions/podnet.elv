@@ -28,6 +28,9 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand trace 'Show the way of a container''s packets: pod, veth, bridge, route, uplink'
             cand list 'List every network namespace, who is in it and how it is wired'
             cand demo 'Build a private node to try podnet on; no root needed, nothing left behind'
+            cand attach 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
+            cand detach 'Take away what attach made, and only that'
+            cand exec 'Run a program of this machine in the network of a namespace'
             cand schema 'Print the JSON Schema of what --json writes'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -76,6 +79,60 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
         }
+        &'podnet;attach'= {
+            cand --ifname 'Name of the new link in the namespace'
+            cand --host-ifname 'Name of its other end on the host, instead of one that is made up'
+            cand --mac 'Link-layer address, instead of one that the kernel draws'
+            cand --mtu 'MTU, instead of the bridge''s'
+            cand --bridge 'Bridge to plug it into; it is made where it is missing'
+            cand --macvlan 'No pair: a macvlan on this link of the host'
+            cand --address 'This address with the length of its network''s prefix'
+            cand --subnet 'The next free address of this network'
+            cand --range 'Only addresses of this part of a --subnet'
+            cand --network 'Name of the network in the address store, instead of the bridge''s'
+            cand --ipam-dir 'Address store, shared with the CNI plugin host-local'
+            cand --gateway 'Whom everything else goes to, one for each family, or none; else the host'
+            cand --route 'One more route: to a network, by a router or else by the gateway'
+            cand --wait 'Seconds to wait for others and for the link to work'
+            cand --color 'Colour the text'
+            cand --dry-run 'Show what would be done, as commands that do the same, and change nothing'
+            cand --ptp 'No bridge: a pair, and a route on the host'
+            cand --hairpin 'Let the bridge send frames back out of the port they came in by'
+            cand --isolated 'Keep it apart from the bridge''s other isolated ports'
+            cand --masquerade 'Hide the addresses behind the host''s outside their network'
+            cand --no-default-route 'The gateway is not the way to everywhere'
+            cand --json 'Write one JSON document instead of text'
+            cand --ascii 'Draw with ASCII characters only'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'podnet;detach'= {
+            cand --ifname 'Name of the link in the namespace'
+            cand --ipam-dir 'Address store'
+            cand --wait 'Seconds to wait for another podnet that changes something'
+            cand --color 'Colour the text'
+            cand --keep-bridge 'Leave the bridge, now and later: it is yours from now on'
+            cand --force 'Also delete a link that podnet did not make'
+            cand --gc 'List what dead pods have left: links, addresses, rules, bridges'
+            cand --yes 'Remove what --gc lists'
+            cand --json 'Write one JSON document instead of text'
+            cand --ascii 'Draw with ASCII characters only'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'podnet;exec'= {
+            cand --color 'Colour the text'
+            cand --json 'Write one JSON document instead of text'
+            cand --ascii 'Draw with ASCII characters only'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
         &'podnet;schema'= {
             cand --color 'Colour the text'
             cand --json 'Write one JSON document instead of text'
@@ -89,6 +146,9 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand trace 'Show the way of a container''s packets: pod, veth, bridge, route, uplink'
             cand list 'List every network namespace, who is in it and how it is wired'
             cand demo 'Build a private node to try podnet on; no root needed, nothing left behind'
+            cand attach 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
+            cand detach 'Take away what attach made, and only that'
+            cand exec 'Run a program of this machine in the network of a namespace'
             cand schema 'Print the JSON Schema of what --json writes'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -97,6 +157,12 @@ set edit:completion:arg-completer[podnet] = {|@words|
         &'podnet;help;list'= {
         }
         &'podnet;help;demo'= {
+        }
+        &'podnet;help;attach'= {
+        }
+        &'podnet;help;detach'= {
+        }
+        &'podnet;help;exec'= {
         }
         &'podnet;help;schema'= {
         }

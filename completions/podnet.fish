@@ -34,6 +34,9 @@ complete -c podnet -n "__fish_podnet_needs_command" -s V -l version -d 'Print ve
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "attach" -d 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "detach" -d 'Take away what attach made, and only that'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "exec" -d 'Run a program of this machine in the network of a namespace'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address or target, instead of to wherever each interface leads' -r
@@ -80,6 +83,54 @@ complete -c podnet -n "__fish_podnet_using_subcommand demo" -l json -d 'Write on
 complete -c podnet -n "__fish_podnet_using_subcommand demo" -l ascii -d 'Draw with ASCII characters only'
 complete -c podnet -n "__fish_podnet_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podnet -n "__fish_podnet_using_subcommand demo" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l ifname -d 'Name of the new link in the namespace' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l host-ifname -d 'Name of its other end on the host, instead of one that is made up' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l mac -d 'Link-layer address, instead of one that the kernel draws' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l mtu -d 'MTU, instead of the bridge\'s' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l bridge -d 'Bridge to plug it into; it is made where it is missing' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l macvlan -d 'No pair: a macvlan on this link of the host' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l address -d 'This address with the length of its network\'s prefix' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l subnet -d 'The next free address of this network' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l range -d 'Only addresses of this part of a --subnet' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l network -d 'Name of the network in the address store, instead of the bridge\'s' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l ipam-dir -d 'Address store, shared with the CNI plugin host-local' -r -F
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l gateway -d 'Whom everything else goes to, one for each family, or none; else the host' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l route -d 'One more route: to a network, by a router or else by the gateway' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l wait -d 'Seconds to wait for others and for the link to work' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l dry-run -d 'Show what would be done, as commands that do the same, and change nothing'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l ptp -d 'No bridge: a pair, and a route on the host'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l hairpin -d 'Let the bridge send frames back out of the port they came in by'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l isolated -d 'Keep it apart from the bridge\'s other isolated ports'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l masquerade -d 'Hide the addresses behind the host\'s outside their network'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l no-default-route -d 'The gateway is not the way to everywhere'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l ifname -d 'Name of the link in the namespace' -r
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l ipam-dir -d 'Address store' -r -F
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l wait -d 'Seconds to wait for another podnet that changes something' -r
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l keep-bridge -d 'Leave the bridge, now and later: it is yours from now on'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l force -d 'Also delete a link that podnet did not make'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l gc -d 'List what dead pods have left: links, addresses, rules, bridges'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l yes -d 'Remove what --gc lists'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand exec" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand exec" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand exec" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand exec" -s V -l version -d 'Print version'
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -87,8 +138,11 @@ complete -c podnet -n "__fish_podnet_using_subcommand schema" -l json -d 'Write 
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -l ascii -d 'Draw with ASCII characters only'
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -s V -l version -d 'Print version'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "attach" -d 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "detach" -d 'Take away what attach made, and only that'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "exec" -d 'Run a program of this machine in the network of a namespace'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,9 +1,13 @@
 //! Flags and help text of every command; no behaviour. Completions and man pages are generated from here.
 
+mod wiring;
+
 use std::ffi::OsString;
 use std::net::IpAddr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use wiring::{AddressArgs, AttachArgs, DetachArgs, ExecArgs, RouteArgs, WayArgs};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +64,12 @@ pub enum Command {
     List(ListArgs),
     /// Build a private node to try podnet on; no root needed, nothing left behind
     Demo(DemoArgs),
+    /// Plug a namespace into a bridge: plan, do, verify, and undo where that fails
+    Attach(Box<AttachArgs>),
+    /// Take away what attach made, and only that
+    Detach(DetachArgs),
+    /// Run a program of this machine in the network of a namespace
+    Exec(ExecArgs),
     /// Print the JSON Schema of what --json writes
     Schema(SchemaArgs),
 }
@@ -217,7 +227,7 @@ Examples:
 
 {EXIT_CODES}"))]
 pub struct SchemaArgs {
-    /// Only that of one kind of document: trace, list, demo or error
+    /// Only that of one kind of document: trace, list, demo, attach, detach or error
     #[arg(value_name = "KIND")]
     pub kind: Option<String>,
 }

@@ -40,6 +40,10 @@ pub enum ErrorId {
     NotANetns,
     /// The kernel refused a request that the command cannot do without.
     Kernel,
+    /// What is there already stands in the way.
+    Conflict,
+    /// A signal asked podnet to stop.
+    Interrupted,
     /// A private namespace for the demo could not be made.
     Isolation,
     /// Anything else.

@@ -1,6 +1,9 @@
 //! One short file a subcommand: gather the facts, decide, render. Nothing here prints.
 
+mod attach;
 mod demo;
+mod detach;
+mod exec;
 mod list;
 mod schema;
 mod trace;
@@ -8,10 +11,13 @@ mod trace;
 pub use schema::schemas;
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use crate::cli::{Cli, ColorWhen, Command, Output};
 use crate::error::{Exit, Result};
+use crate::kernel::{Live, spaces::Spaces};
 use crate::render::Style;
+use crate::runtime::Owners;
 
 /// What a command has to say and the exit code that goes with it.
 #[derive(Debug)]
@@ -37,8 +43,16 @@ pub fn run(cli: Cli) -> Result<Outcome> {
         Command::Trace(args) => trace::run(&args, style, json),
         Command::List(args) => list::run(&args, style, json),
         Command::Demo(args) => demo::run(&args, &cli.output, style),
+        Command::Attach(args) => attach::run(&args, style, json),
+        Command::Detach(args) => detach::run(&args, style, json),
+        Command::Exec(args) => exec::run(&args),
         Command::Schema(args) => schema::run(&args),
     }
+}
+
+/// The running kernel, with the owners of its namespaces.
+fn live() -> Result<Live> {
+    Ok(Live::new(Spaces::new()?.named_by(Box::new(Owners::new(Path::new("/"))))))
 }
 
 /// What stdout can show, and what the user wants of that.

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use super::Outcome;
 use crate::cli::SchemaArgs;
 use crate::error::{Error, ErrorId, Exit, Result};
-use crate::model::{Demo, Listing, Trace};
+use crate::model::{Attached, Demo, Detached, Listing, Trace};
 use crate::render;
 
 /// The kinds of documents that podnet writes, each with its schema.
@@ -15,6 +15,8 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
         ("trace", schema::<Trace>()),
         ("list", schema::<Listing>()),
         ("demo", schema::<Demo>()),
+        ("attach", schema::<Attached>()),
+        ("detach", schema::<Detached>()),
         ("error", schema::<render::ErrorDocument>()),
     ]
 }

@@ -198,13 +198,14 @@ fn hang(plan: &mut Plan, netns: &NetnsRef, link: &SceneLink, machines: &[Machine
 
 fn address(plan: &mut Plan, netns: &NetnsRef, ifname: &str, addr: Option<IpNet>) {
     if let Some(addr) = addr {
-        plan.step(netns, Change::AddAddr { ifname: ifname.to_owned(), addr });
+        let ifname = ifname.to_owned();
+        plan.step(netns, Change::AddAddr { ifname, addr, nodad: false, link_scope: false });
     }
     plan.step(netns, Change::SetUp { ifname: ifname.to_owned() });
 }
 
 fn new_link(ifname: &str, address: LlAddr) -> NewLink {
-    NewLink { ifname: ifname.to_owned(), address: Some(address), mtu: None }
+    NewLink { ifname: ifname.to_owned(), address: Some(address), ..NewLink::default() }
 }
 
 #[cfg(test)]

@@ -27,6 +27,32 @@ pub fn dump(socket: &mut Socket, of: Option<IfIndex>, place: Where) -> Result<Du
     })
 }
 
+/// What the kernel found when it asked the segment whether anybody has an address already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detection {
+    /// It still asks (`IFA_F_TENTATIVE`).
+    Asking,
+    /// Somebody has it (`IFA_F_DADFAILED`).
+    Duplicate,
+}
+
+/// Addresses of a link that cannot be used, at least not yet.
+pub fn unusable(socket: &mut Socket, of: IfIndex) -> Result<Vec<(IpAddr, Detection)>, Refused> {
+    const IFA_F_DADFAILED: u8 = 0x08;
+    const IFA_F_TENTATIVE: u8 = 0x40;
+    let mut message = AddressMessage::default();
+    message.header.index = of.0;
+    let dump = socket.dump(RouteNetlinkMessage::GetAddress(message), |payload| {
+        let state = match payload.get(2).copied().unwrap_or(0) {
+            flags if flags & IFA_F_DADFAILED != 0 => Detection::Duplicate,
+            flags if flags & IFA_F_TENTATIVE != 0 => Detection::Asking,
+            _ => return Ok(None),
+        };
+        Ok(decode(payload)?.filter(|(index, _)| *index == of).map(|(_, addr)| (addr.local, state)))
+    })?;
+    Ok(dump.items)
+}
+
 fn decode(payload: &[u8]) -> Result<Option<(IfIndex, LinkAddr)>, DecodeError> {
     // if_addr.h, rtnetlink.h
     const IFA_ADDRESS: u16 = 1;

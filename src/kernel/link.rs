@@ -23,7 +23,9 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_OPERSTATE: u16 = 16;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
+const IFLA_GROUP: u16 = 27;
 const IFLA_PROMISCUITY: u16 = 30;
 const IFLA_CARRIER: u16 = 33;
 const IFLA_LINK_NETNSID: u16 = 37;
@@ -154,6 +156,8 @@ fn decode_attribute(link: &mut Link, number: u16, value: &[u8]) {
     match number {
         IFLA_ADDRESS => link.address = Some(LlAddr::new(value)),
         IFLA_IFNAME => link.ifname = text_of(value),
+        IFLA_IFALIAS => link.alias = Some(text_of(value)),
+        IFLA_GROUP => link.group = u32_of(value).unwrap_or(0),
         IFLA_MTU => link.mtu = u32_of(value),
         IFLA_LINK => link.link = u32_of(value).map(IfIndex),
         IFLA_MASTER => link.master = u32_of(value).map(IfIndex),

@@ -16,6 +16,7 @@ mod nexthop;
 mod nftables;
 mod nla;
 pub mod nsid;
+pub mod ports;
 pub mod procnet;
 pub mod route;
 pub mod rule;

@@ -87,6 +87,11 @@ pub fn dump(socket: &mut Socket, family: AddressFamily) -> Result<Dump<Route>, R
     socket.dump(RouteNetlinkMessage::GetRoute(message), |payload| decode(payload).map(Some))
 }
 
+/// Routes of all tables and both address families.
+pub fn dump_all(socket: &mut Socket) -> Result<Dump<Route>, Refused> {
+    dump(socket, AddressFamily::Unspec)
+}
+
 fn decode(payload: &[u8]) -> Result<Route, DecodeError> {
     let message = RouteMessage::parse(payload)?;
     let header = &message.header;

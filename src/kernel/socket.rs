@@ -4,13 +4,16 @@
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
-use nix::libc::MSG_TRUNC;
+use nix::libc::{MSG_TRUNC, SOL_SOCKET, getsockopt, socklen_t};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rtnetlink::packet_core::{
-    DecodeError, ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN,
-    NetlinkBuffer, NetlinkSerializable, NlasIterator,
+    DecodeError, ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
+    NLMSG_OVERRUN, NetlinkBuffer, NetlinkSerializable, NlasIterator,
 };
 use rtnetlink::sys;
 
@@ -154,18 +157,7 @@ impl Socket {
         mut visit: impl FnMut(u16, u16, &[u8]) -> ControlFlow<Result<B, Refused>>,
     ) -> Result<B, Refused> {
         loop {
-            self.buffer.clear();
-            // Vec hands out exactly its spare capacity, so a longer datagram shows as a greater length.
-            let length = match self.inner.recv(&mut self.buffer, MSG_TRUNC) {
-                Err(e) if e.raw_os_error() == Some(Errno::EINTR as i32) => continue,
-                other => other?,
-            };
-            if length > self.buffer.len() {
-                return Err(Refused {
-                    errno: Errno::EMSGSIZE,
-                    words: Some(format!("a message of {length} bytes was cut at {}", self.buffer.len())),
-                });
-            }
+            self.datagram()?;
             let mut rest = &self.buffer[..];
             while !rest.is_empty() {
                 let message = NetlinkBuffer::new_checked(rest)?;
@@ -178,6 +170,47 @@ impl Socket {
                 rest = &rest[size..];
             }
         }
+    }
+
+    fn datagram(&mut self) -> Result<(), Refused> {
+        loop {
+            self.buffer.clear();
+            // Vec hands out exactly its spare capacity, so a longer datagram shows as a greater length.
+            let length = match self.inner.recv(&mut self.buffer, MSG_TRUNC) {
+                Err(e) if e.raw_os_error() == Some(Errno::EINTR as i32) => continue,
+                other => other?,
+            };
+            if length <= self.buffer.len() {
+                return Ok(());
+            }
+            let words = format!("a message of {length} bytes was cut at {}", self.buffer.len());
+            return Err(Refused { errno: Errno::EMSGSIZE, words: Some(words) });
+        }
+    }
+
+    /// Asks to be told of every link that changes or goes.
+    pub fn subscribe_links(&mut self) -> io::Result<()> {
+        const RTNLGRP_LINK: u32 = 1;
+        self.inner.add_membership(RTNLGRP_LINK)
+    }
+
+    /// Waits for what was subscribed to and hands on the messages (type, payload) that have come; false: none came in time.
+    pub fn notices(&mut self, patience: Duration, mut visit: impl FnMut(u16, &[u8])) -> Result<bool, Refused> {
+        let mut waiting = [PollFd::new(self.inner.as_fd(), PollFlags::POLLIN)];
+        let patience = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        match poll(&mut waiting, patience) {
+            Ok(0) | Err(Errno::EINTR) => return Ok(false),
+            Ok(_) => {}
+            Err(errno) => return Err(io::Error::from(errno).into()),
+        }
+        self.datagram()?;
+        let mut rest = &self.buffer[..];
+        while !rest.is_empty() {
+            let message = NetlinkBuffer::new_checked(rest)?;
+            visit(message.message_type(), message.payload());
+            rest = &rest[(message.length() as usize).next_multiple_of(4).min(rest.len())..];
+        }
+        Ok(true)
     }
 
     /// Asks for one thing and hands its payload to `decode`.
@@ -193,6 +226,29 @@ impl Socket {
                 _ => decode(payload).map_err(Refused::from),
             })
         })
+    }
+
+    /// Sends a request that is answered by yes or no. What changes the machine comes from `wiring` alone.
+    pub fn acknowledged(&mut self, request: impl Into<Request>, flags: u16) -> Result<(), Refused> {
+        self.send(&request.into(), NLM_F_ACK | flags)?;
+        self.receive(|kind, flags, payload| match kind {
+            NLMSG_ERROR if payload.first_chunk() == Some(&[0; 4]) => ControlFlow::Break(Ok(())),
+            NLMSG_ERROR => ControlFlow::Break(Err(error_of(flags, payload))),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
+    /// Number of the socket's namespace, which no other gets until the machine starts anew (`SO_NETNS_COOKIE`);
+    /// kernels before 5.14 have none.
+    pub fn netns_cookie(&self) -> io::Result<u64> {
+        const SO_NETNS_COOKIE: i32 = 71;
+        let (mut cookie, mut size) = (0u64, size_of::<u64>() as socklen_t);
+        // SAFETY: both pointers lead to values of this function, and the size is that of the first.
+        let done = unsafe {
+            getsockopt(self.inner.as_raw_fd(), SOL_SOCKET, SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut size)
+        };
+        Errno::result(done)?;
+        Ok(cookie)
     }
 
     /// Asks for everything of a sort. `decode` says `None` for what it does not want. Reads again what was interrupted.
@@ -252,6 +308,12 @@ impl Socket {
             }
         })?;
         Ok(dump)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
     }
 }
 

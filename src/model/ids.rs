@@ -3,7 +3,7 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Index of a link, unique within its namespace only (`ifi_index`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -161,6 +161,12 @@ impl std::str::FromStr for LlAddr {
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         let bytes = s.split([':', '-']).map(|b| u8::from_str_radix(b, 16)).collect::<Result<Vec<_>, _>>()?;
         Ok(LlAddr::new(&bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for LlAddr {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

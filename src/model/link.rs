@@ -195,6 +195,10 @@ pub struct Link {
     pub ifindex: IfIndex,
     /// Name (`IFLA_IFNAME`); bytes that are no UTF-8 are written `\xNN`.
     pub ifname: String,
+    /// What somebody has written beside it (`IFLA_IFALIAS`).
+    pub alias: Option<String>,
+    /// Link group; 0 is the default one (`IFLA_GROUP`).
+    pub group: u32,
     /// rtnl link kind (`IFLA_INFO_KIND`); `loopback`, or `device` for a physical or virtio device, which have none.
     pub kind: String,
     /// Link-layer address (`IFLA_ADDRESS`).

@@ -1,7 +1,10 @@
 //! The nouns that every other room speaks: plain data, no behaviour beyond reading and writing itself.
 //! Nothing here knows where a fact came from or how it will be shown.
 
+mod attach;
+mod attachment;
 mod chain;
+mod command;
 mod fdb;
 mod finding;
 mod flow;
@@ -22,6 +25,8 @@ mod topology;
 mod tunnel;
 mod vlan;
 
+pub use attach::{Attached, Detached, Removed, StepText, SysctlChange};
+pub use attachment::{Attachment, ID_PREFIX, label};
 pub use chain::{Chain, Hook};
 pub use fdb::FdbEntry;
 pub use finding::{Finding, Level};
@@ -34,7 +39,7 @@ pub use neigh::{Neigh, NeighState};
 pub use netns::{Holder, HolderType, Netns};
 pub use owner::{Container, Owner, PodName, Whose};
 pub use path::{Action, HeldBy, Hop, Path, Segment, Source, Step, Trace, Verdict};
-pub use plan::{Change, NetnsRef, NewLink, Plan, PlanStep};
+pub use plan::{Change, Masquerade, NetnsRef, NewLink, Plan, PlanStep, Reservation};
 pub use program::Program;
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};

@@ -1,23 +1,26 @@
-//! What will be done to the machine, in order, as plain data; each step reads as the command that does the same.
+//! What will be done to the machine, in order and with the way back, as plain data. How a step reads as a command is
+//! `command`'s.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use super::{LlAddr, RouteType};
 
 /// Which namespace a step works in.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NetnsRef {
-    /// That of pid 1.
+    /// That podnet runs in, mostly that of pid 1.
     Host,
     /// One with a name under the netns directory.
     Named(String),
+    /// Any other, by a file that leads there: `/proc/4711/ns/net`.
+    Path(String),
 }
 
 /// A link that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLink {
     /// Name (`IFLA_IFNAME`).
     pub ifname: String,
@@ -25,10 +28,40 @@ pub struct NewLink {
     pub address: Option<LlAddr>,
     /// MTU in bytes; none: that of the kind (`IFLA_MTU`).
     pub mtu: Option<u32>,
+    /// Link group; none: the default one (`IFLA_GROUP`).
+    pub group: Option<u32>,
+    /// In use from the start (`IFF_UP`).
+    pub up: bool,
+}
+
+/// An address that is taken in a store of the CNI host-local plugin's layout: a file that bears the address's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Directory of the network: `/var/lib/cni/networks/<network>`.
+    pub store: String,
+    /// The address.
+    pub addr: IpAddr,
+    /// Who has it: first line of the file.
+    pub id: String,
+    /// For which of its links: second line of the file.
+    pub ifname: String,
+    /// Number of the range it was drawn from, whose `last_reserved_ip.<number>` it becomes; none: it was named.
+    pub range: Option<usize>,
+}
+
+/// A rule of podnet's own table that hides an address behind that of the link its packets leave by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masquerade {
+    /// The address that is hidden.
+    pub addr: IpAddr,
+    /// Its own network, where it is not hidden.
+    pub within: IpNet,
+    /// Whose rule it is: the rule's comment.
+    pub comment: String,
 }
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Change {
     /// Writes a sysctl of the namespace.
     SetSysctl {
@@ -50,11 +83,64 @@ pub enum Change {
         /// The other end.
         peer: NewLink,
     },
+    /// Makes a macvlan in bridge mode on a link of this namespace, at once in the namespace where it belongs.
+    AddMacvlan {
+        /// The link below (`IFLA_LINK`).
+        lower: String,
+        /// The new link.
+        link: NewLink,
+        /// Namespace of the new link (`IFLA_NET_NS_FD`).
+        link_netns: NetnsRef,
+    },
+    /// Deletes a link, and with it the other end of a pair.
+    DelLink {
+        /// The link.
+        ifname: String,
+    },
+    /// Deletes a bridge, unless it has ports.
+    DelBridge {
+        /// The bridge.
+        ifname: String,
+    },
+    /// Writes something beside a link for people and for podnet (`IFLA_IFALIAS`).
+    SetAlias {
+        /// The link.
+        ifname: String,
+        /// What is written.
+        alias: String,
+    },
+    /// Puts a link into another group (`IFLA_GROUP`).
+    SetGroup {
+        /// The link.
+        ifname: String,
+        /// The group.
+        group: u32,
+    },
+    /// Sets how a bridge treats one of its ports (`IFLA_BRPORT_MODE`, `IFLA_BRPORT_ISOLATED`).
+    SetPort {
+        /// The port.
+        ifname: String,
+        /// Frames may go back out of the port they came in by.
+        hairpin: bool,
+        /// It may not talk to other isolated ports.
+        isolated: bool,
+    },
     /// Gives a link an address.
     AddAddr {
         /// The link.
         ifname: String,
         /// The address with the length of its prefix (`IFA_LOCAL`, `ifa_prefixlen`).
+        addr: IpNet,
+        /// Use it at once, without asking first whether somebody has it; IPv6 only (`IFA_F_NODAD`).
+        nodad: bool,
+        /// Means something on this link only; IPv4 only (`ifa_scope`).
+        link_scope: bool,
+    },
+    /// Takes an address from a link.
+    DelAddr {
+        /// The link.
+        ifname: String,
+        /// The address with the length of its prefix.
         addr: IpNet,
     },
     /// Takes a link into use (`IFF_UP`).
@@ -73,6 +159,24 @@ pub enum Change {
         /// Link to send by (`RTA_OIF`); none: the kernel takes the one that leads to the gateway.
         dev: Option<String>,
     },
+    /// Takes an address in a store.
+    Reserve(Reservation),
+    /// Gives an address back to a store.
+    Release {
+        /// Directory of the network.
+        store: String,
+        /// The address.
+        addr: IpAddr,
+        /// Who has it; somebody else's is left alone.
+        id: String,
+    },
+    /// Hides an address behind that of the link its packets leave by.
+    AddMasquerade(Masquerade),
+    /// Removes the rules that bear this comment, and podnet's table with the last one.
+    DelMasquerade {
+        /// The comment.
+        comment: String,
+    },
 }
 
 /// One change and the namespace that it is for.
@@ -82,6 +186,8 @@ pub struct PlanStep {
     pub netns: NetnsRef,
     /// The change.
     pub change: Change,
+    /// What takes it back, in order; nothing where it goes with what an earlier step made.
+    pub undo: Vec<(NetnsRef, Change)>,
 }
 
 /// Steps in the order that they have to be taken.
@@ -94,155 +200,11 @@ pub struct Plan {
 impl Plan {
     /// Appends a step.
     pub fn step(&mut self, netns: &NetnsRef, change: Change) {
-        self.steps.push(PlanStep { netns: netns.clone(), change });
-    }
-}
-
-impl fmt::Display for NetnsRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            NetnsRef::Host => f.write_str("host"),
-            NetnsRef::Named(name) => f.write_str(name),
-        }
-    }
-}
-
-/// As the arguments of `ip link add` after the name's keyword.
-impl fmt::Display for NewLink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.ifname)?;
-        if let Some(address) = self.address {
-            write!(f, " address {address}")?;
-        }
-        if let Some(mtu) = self.mtu {
-            write!(f, " mtu {mtu}")?;
-        }
-        Ok(())
-    }
-}
-
-/// As the command of iproute2 or procps that does the same.
-impl fmt::Display for PlanStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.change, &self.netns) {
-            (Change::SetSysctl { .. }, NetnsRef::Host) => {}
-            (Change::SetSysctl { .. }, NetnsRef::Named(name)) => write!(f, "ip netns exec {name} ")?,
-            (_, NetnsRef::Host) => f.write_str("ip ")?,
-            (_, NetnsRef::Named(name)) => write!(f, "ip -n {name} ")?,
-        }
-        self.change.fmt(f)
-    }
-}
-
-/// As the command without the words that say where.
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // A link's name may have a dot in it; sysctl takes the slashes too.
-            Change::SetSysctl { key, value } if key.contains('.') => write!(f, "sysctl -w {key}={value}"),
-            Change::SetSysctl { key, value } => write!(f, "sysctl -w {}={value}", key.replace('/', ".")),
-            Change::AddBridge(link) => write!(f, "link add {link} type bridge"),
-            Change::AddVeth { link, master, peer_netns, peer } => {
-                write!(f, "link add {link} {ONE_QUEUE}")?;
-                if let Some(master) = master {
-                    write!(f, " master {master}")?;
-                }
-                write!(f, " type veth peer name {peer} {ONE_QUEUE} netns ")?;
-                match peer_netns {
-                    NetnsRef::Host => f.write_str("1"),
-                    NetnsRef::Named(name) => f.write_str(name),
-                }
-            }
-            // What has a broadcast address gets it.
-            Change::AddAddr { ifname, addr: addr @ IpNet::V4(net) } if net.prefix_len() < 31 => {
-                write!(f, "addr add {addr} brd + dev {ifname}")
-            }
-            Change::AddAddr { ifname, addr } => write!(f, "addr add {addr} dev {ifname}"),
-            Change::SetUp { ifname } => write!(f, "link set {ifname} up"),
-            Change::AddRoute { kind, dst, gateway, dev } => {
-                f.write_str("route add ")?;
-                if *kind != RouteType::Unicast {
-                    write!(f, "{} ", kind.word())?;
-                }
-                match dst.prefix_len() {
-                    0 => f.write_str("default")?,
-                    _ => write!(f, "{}", dst.trunc())?,
-                }
-                if let Some(gateway) = gateway {
-                    write!(f, " via {gateway}")?;
-                }
-                if let Some(dev) = dev {
-                    write!(f, " dev {dev}")?;
-                }
-                // `ip` puts these elsewhere unless told.
-                match kind {
-                    RouteType::Local | RouteType::Broadcast | RouteType::Anycast => f.write_str(" table main"),
-                    _ => Ok(()),
-                }
-            }
-        }
-    }
-}
-
-/// A veth has by default a queue for each processor, and a node has many veths.
-const ONE_QUEUE: &str = "numtxqueues 1 numrxqueues 1";
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.steps.iter().try_for_each(|step| writeln!(f, "{step}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(ifname: &str) -> NewLink {
-        NewLink { ifname: ifname.into(), address: None, mtu: None }
+        self.with_undo(netns, change, Vec::new());
     }
 
-    #[test]
-    fn steps_read_as_commands() {
-        let (host, pod) = (NetnsRef::Host, NetnsRef::Named("blue".into()));
-        let mut plan = Plan::default();
-        plan.step(&host, Change::SetSysctl { key: "net/ipv4/ip_forward".into(), value: "1".into() });
-        plan.step(&pod, Change::SetSysctl { key: "net/ipv4/conf/eth0.7/rp_filter".into(), value: "0".into() });
-        plan.step(&host, Change::AddBridge(NewLink { mtu: Some(1500), ..link("cni0") }));
-        plan.step(
-            &host,
-            Change::AddVeth {
-                link: link("veth1"),
-                master: Some("cni0".into()),
-                peer_netns: pod.clone(),
-                peer: NewLink { address: "c2:ce:72:1b:97:6e".parse().ok(), ..link("eth0") },
-            },
-        );
-        plan.step(&pod, Change::AddVeth { link: link("a"), master: None, peer_netns: NetnsRef::Host, peer: link("b") });
-        plan.step(&pod, Change::AddAddr { ifname: "eth0".into(), addr: "172.22.0.253/24".parse().unwrap() });
-        plan.step(&pod, Change::SetUp { ifname: "eth0".into() });
-        let route = |kind, dst: &str, gateway: Option<&str>, dev: Option<&str>| Change::AddRoute {
-            kind,
-            dst: dst.parse().unwrap(),
-            gateway: gateway.map(|g| g.parse().unwrap()),
-            dev: dev.map(str::to_owned),
-        };
-        plan.step(&pod, route(RouteType::Unicast, "0.0.0.0/0", Some("172.22.0.1"), None));
-        plan.step(&pod, route(RouteType::Unicast, "172.22.0.0/16", None, Some("eth0")));
-        plan.step(&pod, route(RouteType::Local, "0.0.0.0/0", None, Some("lo")));
-        assert_eq!(
-            plan.to_string(),
-            "sysctl -w net.ipv4.ip_forward=1\n\
-             ip netns exec blue sysctl -w net/ipv4/conf/eth0.7/rp_filter=0\n\
-             ip link add cni0 mtu 1500 type bridge\n\
-             ip link add veth1 numtxqueues 1 numrxqueues 1 master cni0 type veth \
-             peer name eth0 address c2:ce:72:1b:97:6e numtxqueues 1 numrxqueues 1 netns blue\n\
-             ip -n blue link add a numtxqueues 1 numrxqueues 1 type veth \
-             peer name b numtxqueues 1 numrxqueues 1 netns 1\n\
-             ip -n blue addr add 172.22.0.253/24 brd + dev eth0\n\
-             ip -n blue link set eth0 up\n\
-             ip -n blue route add default via 172.22.0.1\n\
-             ip -n blue route add 172.22.0.0/16 dev eth0\n\
-             ip -n blue route add local default dev lo table main\n"
-        );
+    /// Appends a step and what takes it back.
+    pub fn with_undo(&mut self, netns: &NetnsRef, change: Change, undo: Vec<(NetnsRef, Change)>) {
+        self.steps.push(PlanStep { netns: netns.clone(), change, undo });
     }
 }

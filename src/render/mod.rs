@@ -1,5 +1,6 @@
 //! From an answer to a string: path text, tables, JSON, errors. Pure; `main` prints what is made here.
 
+pub mod attach;
 mod beside;
 pub mod demo;
 mod error;

@@ -4,7 +4,12 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use ipnet::IpNet;
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, MacVlanMode,
+};
 use netlink_packet_route::route::{self, RouteMessage, RouteProtocol, RouteScope};
 use rtnetlink::RouteMessageBuilder;
 
@@ -31,12 +36,63 @@ pub fn veth(link: &NewLink, master: Option<IfIndex>, peer: &NewLink, peer_netns:
     message
 }
 
-/// RTM_NEWLINK that takes a link into use.
-pub fn up(index: IfIndex) -> LinkMessage {
+/// RTM_NEWLINK for a macvlan in bridge mode, at once in the namespace where it belongs.
+pub fn macvlan(link: &NewLink, lower: IfIndex, netns: BorrowedFd<'_>) -> LinkMessage {
+    let mut message = bare(link);
+    message.attributes.extend([
+        LinkAttribute::Link(lower.0),
+        LinkAttribute::NetNsFd(netns.as_raw_fd()),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::MacVlan),
+            LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Bridge)])),
+        ]),
+    ]);
+    message
+}
+
+/// RTM_SETLINK and RTM_DELLINK speak of a link by its index.
+pub fn link(index: IfIndex, attributes: Vec<LinkAttribute>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index.0;
+    message.attributes = attributes;
+    message
+}
+
+/// RTM_SETLINK that takes a link into use.
+pub fn up(index: IfIndex) -> LinkMessage {
+    let mut message = link(index, Vec::new());
     message.header.flags = LinkFlags::Up;
     message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+/// RTM_SETLINK that sets how a bridge treats a port.
+pub fn port(index: IfIndex, hairpin: bool, isolated: bool) -> LinkMessage {
+    let settings = vec![InfoBridgePort::HairpinMode(hairpin), InfoBridgePort::Isolated(isolated)];
+    let info = vec![LinkInfo::PortKind(InfoPortKind::Bridge), LinkInfo::PortData(InfoPortData::BridgePort(settings))];
+    link(index, vec![LinkAttribute::LinkInfo(info)])
+}
+
+/// RTM_NEWADDR and RTM_DELADDR.
+pub fn addr(index: IfIndex, addr: IpNet, nodad: bool, link_scope: bool) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.index = index.0;
+    message.header.prefix_len = addr.prefix_len();
+    if link_scope {
+        message.header.scope = AddressScope::Link;
+    }
+    message.attributes.extend([AddressAttribute::Local(addr.addr()), AddressAttribute::Address(addr.addr())]);
+    match addr {
+        IpNet::V4(net) => {
+            message.header.family = AddressFamily::Inet;
+            // The two addresses of a /31 are both hosts.
+            message.attributes.extend((net.prefix_len() < 31).then(|| AddressAttribute::Broadcast(net.broadcast())));
+        }
+        IpNet::V6(_) => {
+            message.header.family = AddressFamily::Inet6;
+            message.attributes.extend(nodad.then_some(AddressAttribute::Flags(AddressFlags::Nodad)));
+        }
+    }
     message
 }
 
@@ -87,6 +143,11 @@ fn bare(link: &NewLink) -> LinkMessage {
     message.attributes.push(LinkAttribute::IfName(link.ifname.clone()));
     message.attributes.extend(link.address.map(|a| LinkAttribute::Address(a.bytes().to_vec())));
     message.attributes.extend(link.mtu.map(LinkAttribute::Mtu));
+    message.attributes.extend(link.group.map(LinkAttribute::Group));
+    if link.up {
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+    }
     message
 }
 

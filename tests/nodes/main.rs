@@ -1,11 +1,15 @@
 //! The binary on real networks: every test builds nodes of namespaces with `ip` and `bridge`, asks podnet about them, and
 //! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
 
+mod attach;
 mod beside;
 mod broken;
 mod capture;
 mod contract;
 mod cost;
+mod detach;
+mod exec;
+mod faults;
 mod flows;
 mod hostile;
 mod isolate;
@@ -18,6 +22,7 @@ mod owners;
 mod peers;
 mod reference;
 mod scene;
+mod store;
 mod targets;
 mod truth;
 mod vanishing;
@@ -59,10 +64,14 @@ fn main() -> ExitCode {
     };
     let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
     let all = [
+        attach::tests(),
         beside::tests(),
         broken::tests(),
         contract::tests(),
         cost::tests(),
+        detach::tests(),
+        exec::tests(),
+        faults::tests(),
         flows::tests(),
         hostile::tests(),
         kinds::tests(),
@@ -71,6 +80,7 @@ fn main() -> ExitCode {
         owners::tests(),
         peers::tests(),
         reference::tests(),
+        store::tests(),
         targets::tests(),
         vanishing::tests(),
     ];

@@ -3,6 +3,9 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+/// Where Debian's containernetworking-plugins are.
+pub const CNI: &str = "/usr/lib/cni";
+
 /// One thing that a machine may lack.
 #[derive(Debug, Clone, Copy)]
 pub enum Need {
@@ -22,6 +25,8 @@ pub enum Need {
     Iptables,
     /// `tc`, and a kernel with its filters u32 and bpf.
     Tc,
+    /// The CNI plugins `bridge` and `host-local` where Debian puts them.
+    Cni,
 }
 
 impl Need {
@@ -49,6 +54,10 @@ impl Need {
                 .then(|| "tap devices cannot be made".into()),
             Need::Nft => {
                 (!ok("nft", &["list", "ruleset"])).then(|| "nft is missing or has no kernel to talk to".into())
+            }
+            Need::Cni => {
+                let there = ["bridge", "host-local"].iter().all(|name| fs::metadata(format!("{CNI}/{name}")).is_ok());
+                (!there).then(|| format!("no CNI plugins in {CNI}"))
             }
             Need::Iptables => (!ok("sh", &["-c", "iptables-legacy -w -S && ip6tables-legacy -w -S"]))
                 .then(|| "iptables-legacy is missing or has no kernel to talk to".into()),

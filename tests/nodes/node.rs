@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -102,6 +102,13 @@ impl Node {
     fn script(&self, script: &str) -> Output {
         let mut command = self.command("timeout");
         command.args(["-s", "KILL", "60", "sh", "-euc", &format!("{PRELUDE}{script}")]).output().unwrap()
+    }
+
+    /// What a script prints, whether it succeeds or not, and whether it does.
+    pub fn tries(&self, script: &str) -> (bool, String) {
+        let out = self.script(script);
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.success(), text)
     }
 
     /// What a program with JSON output says.
@@ -227,6 +234,14 @@ impl Run {
         trace
     }
 
+    /// The document of this kind on stdout: valid by its schema, after a success.
+    pub fn document(&self, kind: &str) -> Value {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.what);
+        let document: Value = serde_json::from_slice(&self.stdout).unwrap_or_else(|e| panic!("{}: {e}", self.what));
+        valid(kind, &document);
+        document
+    }
+
     /// The error that podnet could not do its work for: with its id and exit code, one JSON object on stderr and
     /// nothing on stdout.
     pub fn refusal(&self) -> Value {
@@ -241,13 +256,15 @@ impl Run {
 
 /// Holds a document against its schema.
 fn valid(kind: &str, document: &Value) {
-    static TRACE: OnceLock<jsonschema::Validator> = OnceLock::new();
-    static ERROR: OnceLock<jsonschema::Validator> = OnceLock::new();
-    let validator = if kind == "trace" { &TRACE } else { &ERROR }.get_or_init(|| {
+    static KNOWN: Mutex<BTreeMap<String, Arc<jsonschema::Validator>>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    let validator = known.entry(kind.to_owned()).or_insert_with(|| {
         let path = format!("{}/schema/{kind}.schema.json", env!("CARGO_MANIFEST_DIR"));
         let schema = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        jsonschema::validator_for(&schema).unwrap()
+        Arc::new(jsonschema::validator_for(&schema).unwrap())
     });
+    let validator = Arc::clone(validator);
+    drop(known);
     let flaws: Vec<String> = validator.iter_errors(document).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert!(flaws.is_empty(), "{flaws:#?}\n{document:#}");
 }

@@ -1,0 +1,194 @@
+//! Which addresses a namespace gets: those that were named, and for each network without one the next that is free.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::refused;
+use crate::cli::AttachArgs;
+use crate::error::{Error, ErrorId, Result};
+use crate::kernel::{Live, fdb, neigh};
+use crate::model::{Attachment, Link, LlAddr};
+use crate::wiring;
+use crate::wiring::plan::{Gateways, Lease, Pool, Way, Wish, pick};
+use crate::wiring::store::{self, Store};
+
+/// The network of a bridge that podnet makes, where none was named.
+const DEFAULT: &str = "10.213.0.0/24";
+
+/// An answer on a segment of virtual links comes within a fraction of this.
+const ANSWER: Duration = Duration::from_millis(50);
+
+/// The kernel keeps no longer alias (`IFALIASZ`).
+const ALIAS: usize = 255;
+
+/// Addresses, and the store that they will be taken in.
+pub(super) struct Leased {
+    pub leases: Vec<Lease>,
+    pub dir: Option<PathBuf>,
+    /// Locked; none: in a dry run, or where no store is needed.
+    pub store: Option<Store>,
+}
+
+pub(super) fn lease(
+    live: &mut Live,
+    args: &AttachArgs,
+    wish: &Wish,
+    base: Option<&Link>,
+    notes: &mut Vec<String>,
+) -> Result<Leased> {
+    let pools = pools(args, wish, base)?;
+    let dir = if pools.is_empty() { None } else { Some(args.addresses.ipam_dir.join(network(args, wish)?)) };
+    let store = match &dir {
+        Some(dir) if !args.dry_run => Some(Store::open(dir, Duration::from_secs_f64(args.wait))?),
+        _ => None,
+    };
+    let mut taken: HashSet<IpAddr> = HashSet::new();
+    if let Some(dir) = &dir {
+        let listed = store::taken(dir).map_err(|e| {
+            let hint = "look at the directory, or name another one with --ipam-dir";
+            Error::new(ErrorId::Failed, format!("reading the addresses in {}", dir.display())).because(e).hint(hint)
+        })?;
+        taken.extend(listed);
+    }
+    let mut leases = Vec::new();
+    for addr in &args.addresses.addresses {
+        let pool = pools.iter().find(|pool| pool.net.contains(&addr.addr()));
+        if pool.is_some() && taken.contains(&addr.addr()) {
+            let message = format!("{} is taken", addr.addr());
+            return Err(Error::new(ErrorId::Conflict, message).hint(format!(
+                "{} says by whom; give another --address",
+                dir.as_deref().unwrap_or("/".as_ref()).join(addr.addr().to_string()).display()
+            )));
+        }
+        if let Some(mac) = base.and_then(|base| holder(live, base, addr.addr(), true)) {
+            let message = format!("{} is in use already, by {mac} on {}", addr.addr(), base.map_or("", |b| &b.ifname));
+            return Err(Error::new(ErrorId::Conflict, message).hint("give another --address"));
+        }
+        leases.push(Lease { addr: *addr, stored: pool.is_some(), range: None });
+    }
+    taken.extend(reserved(wish, base, &pools));
+    for (range, pool) in pools.iter().enumerate() {
+        if leases.iter().any(|lease| pool.net.contains(&lease.addr.addr())) {
+            continue;
+        }
+        let last = dir.as_ref().and_then(|dir| store::last(dir, range));
+        let addr = loop {
+            let addr = pick(pool, last, &taken).map_err(refused)?;
+            let Some(mac) = base.and_then(|base| holder(live, base, addr, false)) else { break addr };
+            notes.push(format!("{addr} was passed over: {mac} uses it, though nobody has taken it in the store"));
+            taken.insert(addr);
+        };
+        taken.insert(addr);
+        let addr = IpNet::new(addr, pool.net.prefix_len()).unwrap_or(IpNet::from(addr));
+        leases.push(Lease { addr, stored: true, range: Some(range) });
+    }
+    leases.sort_by_key(|lease| lease.addr.addr().is_ipv6());
+    Ok(Leased { leases, dir, store })
+}
+
+/// The networks to give addresses from: those that were named, else those of the bridge.
+fn pools(args: &AttachArgs, wish: &Wish, base: Option<&Link>) -> Result<Vec<Pool>> {
+    let mut nets = args.addresses.subnets.clone();
+    if nets.is_empty() && args.addresses.addresses.is_empty() {
+        nets = match (&wish.way, base) {
+            (Way::Bridge { .. }, Some(base)) => base
+                .addrs
+                .iter()
+                .filter(|addr| !addr.link_scope)
+                .filter_map(|addr| Some(IpNet::new(addr.local, addr.prefix_len).ok()?.trunc()))
+                .collect(),
+            (Way::Bridge { .. }, None) => DEFAULT.parse().into_iter().collect(),
+            _ => Vec::new(),
+        };
+        nets.dedup();
+    }
+    if nets.is_empty() && args.addresses.addresses.is_empty() {
+        return Err(Error::new(ErrorId::Usage, "nothing says which address the link is to have")
+            .hint("give --subnet for the next free one of a network, or --address"));
+    }
+    let mut ranges = args.addresses.ranges.clone();
+    let pools = nets.into_iter().map(|net| {
+        let part = ranges.iter().position(|(first, _)| net.contains(first)).map(|index| ranges.remove(index));
+        Pool::new(net, part).map_err(refused)
+    });
+    let pools = pools.collect::<Result<Vec<_>>>()?;
+    match ranges.first() {
+        Some((first, last)) => Err(Error::new(ErrorId::Usage, format!("the range {first}-{last} is of no --subnet"))
+            .hint("give the --subnet that it is a part of, and one range for each")),
+        None => Ok(pools),
+    }
+}
+
+/// Addresses that are never given away: those of the host's side.
+fn reserved(wish: &Wish, base: Option<&Link>, pools: &[Pool]) -> Vec<IpAddr> {
+    let mut all: Vec<IpAddr> = base.into_iter().flat_map(|base| &base.addrs).map(|addr| addr.local).collect();
+    if let Gateways::Named(gateways) = &wish.gateways {
+        all.extend(gateways);
+    }
+    // As the plugins do, whether there is such a gateway or not.
+    all.extend(pools.iter().map(Pool::gateway));
+    all
+}
+
+fn network(args: &AttachArgs, wish: &Wish) -> Result<String> {
+    let name = match (&args.addresses.network, &wish.way) {
+        (Some(name), _) => name.clone(),
+        (None, Way::Bridge { name, .. }) => name.clone(),
+        (None, Way::Macvlan { lower }) => lower.clone(),
+        (None, Way::PointToPoint) => "podnet-ptp".to_owned(),
+    };
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0', '\n']) {
+        return Err(Error::new(ErrorId::Usage, format!("{name:?} can be no name of a network"))
+            .hint("it becomes the name of a directory: --network web"));
+    }
+    Ok(name)
+}
+
+/// Who on the segment uses an address. A neighbour entry alone may be what a dead pod left: its bridge must know the
+/// link-layer address, too. For an address that no store vouches for the segment itself is asked.
+fn holder(live: &mut Live, base: &Link, addr: IpAddr, ask: bool) -> Option<LlAddr> {
+    let own = live.spaces.own();
+    let (socket, _) = live.spaces.socket(own)?;
+    let known = neigh::get(socket, base.ifindex, addr).ok().flatten().and_then(|entry| entry.lladdr);
+    let known = known.filter(|mac| !mac.is_zero());
+    let there = known.filter(|mac| {
+        base.kind != "bridge"
+            || fdb::get(socket, base.ifindex, *mac, None).ok().flatten().is_some_and(|entry| !entry.local)
+    });
+    match (there, addr) {
+        (None, IpAddr::V4(ip)) if ask && base.up => {
+            wiring::answers(base.ifindex, base.address?, ip, ANSWER).ok().flatten()
+        }
+        _ => there,
+    }
+}
+
+/// What will be written beside the link.
+pub(super) fn attachment(id: &str, wish: &Wish, leased: &Leased) -> Result<Attachment> {
+    let stored = leased.leases.iter().filter(|lease| lease.stored);
+    let store = leased.dir.as_ref().map(|dir| {
+        let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
+        absolute.into_os_string().into_string()
+    });
+    let attachment = Attachment {
+        id: id.to_owned(),
+        ifname: wish.ifname.clone(),
+        addrs: stored.map(|lease| lease.addr.addr()).collect(),
+        store: store.transpose().map_err(|dir| {
+            Error::new(ErrorId::Usage, format!("the directory {} is no text", dir.display()))
+                .hint("name another --ipam-dir")
+        })?,
+        masquerade: wish.masquerade,
+    };
+    match attachment.to_string().len() {
+        length if length > ALIAS => {
+            let message = format!("what has to be written beside the link has {length} bytes, and {ALIAS} fit");
+            Err(Error::new(ErrorId::Usage, message).hint("take a shorter --ipam-dir"))
+        }
+        _ => Ok(attachment),
+    }
+}

@@ -1,0 +1,113 @@
+//! `podnet detach --gc`: what podnet made for namespaces that are dead, or made half.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::find::{own_links, rules, unreadable};
+use super::{Doomed, empty, remove};
+use crate::cli::DetachArgs;
+use crate::commands::attach::gather;
+use crate::error::{Error, ErrorId, Result};
+use crate::kernel::holders::{self, Depth};
+use crate::kernel::{Live, ports};
+use crate::model::{Attachment, Detached, HolderType, ID_PREFIX, Removed};
+use crate::wiring::store;
+use crate::wiring::{GROUP, Stop, Turn};
+
+pub(super) fn run(live: &mut Live, args: &DetachArgs) -> Result<Detached> {
+    let _stop = Stop::new()?;
+    let mut said = empty(None);
+    // Without --yes nothing is changed, and an attach that is under way may look half made.
+    let mut turn = if args.yes { Some(Turn::take(Duration::from_secs_f64(args.wait))?) } else { None };
+    let alive = Alive::look()?;
+    let mut listed = Vec::new();
+    let doomed = dead(live, args, &alive, &mut listed)?;
+    let Some(turn) = &mut turn else {
+        said.dry_run = true;
+        said.removed = listed;
+        return Ok(said);
+    };
+    said.cleared = std::mem::take(&mut turn.cleared);
+    turn.note(doomed.changes().iter())?;
+    remove(doomed, false, &mut said.removed)?;
+    turn.done();
+    for removed in &mut said.removed {
+        let known = listed.iter().find(|l| l.what == removed.what && l.name == removed.name && l.at == removed.at);
+        removed.why = known.and_then(|known| known.why.clone());
+    }
+    Ok(said)
+}
+
+/// What the ids of namespaces begin with that are not dead.
+struct Alive {
+    /// Those that a process is in or that have a name.
+    in_use: HashSet<String>,
+}
+
+impl Alive {
+    fn look() -> Result<Alive> {
+        let discovery = holders::discover(Depth::Deep);
+        if !discovery.hidden.is_empty() {
+            let message = format!("the namespaces of {} processes may not be looked at", discovery.hidden.len());
+            return Err(Error::new(ErrorId::NoPermission, message)
+                .hint("run podnet as root: nobody else can tell which namespaces are dead"));
+        }
+        let mut alive = Alive { in_use: HashSet::new() };
+        for found in &discovery.namespaces {
+            let keeps = |kind| matches!(kind, HolderType::Process | HolderType::Thread | HolderType::Mount);
+            if !found.holders.iter().any(|holder| keeps(holder.holder)) {
+                continue;
+            }
+            // It may have vanished since; what was made for it is left over then.
+            let Ok(socket) = found.open().and_then(|file| file.socket()) else { continue };
+            alive.in_use.insert(gather::stem_by(&socket, found.id)?);
+        }
+        Ok(alive)
+    }
+}
+
+/// The part of an id that is the namespace's.
+fn stem(id: &str) -> String {
+    id.splitn(4, '-').take(3).map(|part| format!("{part}-")).collect()
+}
+
+fn dead(live: &mut Live, args: &DetachArgs, alive: &Alive, listed: &mut Vec<Removed>) -> Result<Doomed> {
+    let mut doomed = Doomed::default();
+    let mut list = |what, name: &str, at: &str, why: &str| {
+        listed.push(Removed { what, name: name.to_owned(), at: at.to_owned(), why: Some(why.to_owned()) });
+    };
+    let gone = |id: &str| id.starts_with(ID_PREFIX) && !alive.in_use.contains(&stem(id));
+    let (bridges, links): (Vec<_>, Vec<_>) = own_links(live)?.into_iter().partition(|link| link.kind == "bridge");
+    for comment in rules()? {
+        if gone(&comment) && !doomed.rules.contains(&comment) {
+            list("rule", &comment, "inet podnet", "its namespace is gone");
+            doomed.rules.push(comment);
+        }
+    }
+    for link in links {
+        let attachment = link.alias.as_deref().and_then(|alias| alias.parse::<Attachment>().ok());
+        let why = match &attachment {
+            _ if link.group != GROUP => "it was about to be deleted",
+            None => "it was made half",
+            Some(attachment) if gone(&attachment.id) => "no process is in its namespace, and it has no name",
+            Some(_) => continue,
+        };
+        list("link", &link.ifname, "host", why);
+        doomed.links.push(link);
+    }
+    for bridge in bridges {
+        let leaving = doomed.links.iter().filter(|link| link.master == Some(bridge.ifindex)).count();
+        if ports::count(&bridge.ifname).is_ok_and(|ports| ports == leaving) {
+            list("bridge", &bridge.ifname, "host", "it has no port that stays");
+            doomed.bridges.push(bridge);
+        }
+    }
+    for dir in store::networks(&args.ipam_dir).map_err(unreadable(args))? {
+        for entry in store::entries(&dir).map_err(unreadable(args))?.into_iter().filter(|entry| gone(&entry.id)) {
+            let at = super::text(&dir);
+            list("address", &entry.addr.to_string(), &at, "its namespace is gone");
+            doomed.addresses.push((at, entry));
+        }
+    }
+    Ok(doomed)
+}

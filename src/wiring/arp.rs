@@ -1,0 +1,139 @@
+//! Says on a link's segment who has an address from now on, with a gratuitous ARP or an unsolicited neighbour
+//! advertisement, and asks whether somebody has it already.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
+
+use crate::kernel::netns::NetnsFile;
+use crate::model::{IfIndex, LlAddr};
+
+const ETH_P_ARP: u16 = 0x0806;
+const ETH_P_IPV6: u16 = 0x86dd;
+
+const BROADCAST: [u8; 6] = [0xff; 6];
+const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
+
+/// Sends one frame for each address by a link of the namespace.
+pub fn announce(netns: &NetnsFile, link: IfIndex, mac: LlAddr, addrs: &[IpAddr]) -> io::Result<()> {
+    let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(()) };
+    netns.inside(|| {
+        let socket = packet_socket(0)?;
+        addrs.iter().try_for_each(|addr| send(&socket, link, *mac, *addr))
+    })
+}
+
+/// Asks on a link of the own namespace who has an IPv4 address, as one does before using it (RFC 5227), and waits a
+/// little for the answer: the link-layer address of the one who has it.
+pub fn answers(link: IfIndex, mac: LlAddr, addr: Ipv4Addr, patience: Duration) -> io::Result<Option<LlAddr>> {
+    let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(None) };
+    let socket = packet_socket(ETH_P_ARP)?;
+    let mut question = gratuitous_arp(*mac, addr);
+    // From nobody, so that nobody learns anything from the question.
+    question[14..18].fill(0);
+    send_to(&socket, link, ETH_P_ARP, BROADCAST, &question)?;
+    let deadline = Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Ok(0) => return Ok(None),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut packet = [0; 64];
+        let length = recv(socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+        // A reply whose sender has the address
+        if length >= 28 && packet[..8] == [0, 1, 8, 0, 6, 4, 0, 2] && packet[14..18] == addr.octets() {
+            return Ok(Some(LlAddr::new(&packet[8..14])));
+        }
+        if left.is_zero() {
+            return Ok(None);
+        }
+    }
+}
+
+fn packet_socket(protocol: u16) -> io::Result<OwnedFd> {
+    // SAFETY: socket(2) has no preconditions, and its result is owned by nobody else.
+    unsafe {
+        let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
+        let fd = Errno::result(libc::socket(libc::AF_PACKET, kind, i32::from(protocol.to_be())))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+fn send(socket: &OwnedFd, link: IfIndex, mac: [u8; 6], addr: IpAddr) -> io::Result<()> {
+    match addr {
+        IpAddr::V4(ip) => send_to(socket, link, ETH_P_ARP, BROADCAST, &gratuitous_arp(mac, ip)),
+        IpAddr::V6(ip) => send_to(socket, link, ETH_P_IPV6, ALL_NODES, &advertisement(mac, ip)),
+    }
+}
+
+fn send_to(socket: &OwnedFd, link: IfIndex, protocol: u16, to: [u8; 6], packet: &[u8]) -> io::Result<()> {
+    // SAFETY: all-zero bytes are a valid sockaddr_ll.
+    let mut place: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    place.sll_family = libc::AF_PACKET as u16;
+    place.sll_protocol = protocol.to_be();
+    place.sll_ifindex = link.0 as i32;
+    place.sll_halen = 6;
+    place.sll_addr[..6].copy_from_slice(&to);
+    // SAFETY: pointers and lengths are those of `packet` and `place`.
+    let sent = unsafe {
+        libc::sendto(
+            socket.as_raw_fd(),
+            packet.as_ptr().cast(),
+            packet.len(),
+            0,
+            (&raw const place).cast(),
+            size_of::<libc::sockaddr_ll>() as libc::socklen_t,
+        )
+    };
+    Errno::result(sent)?;
+    Ok(())
+}
+
+/// An ARP request for the own address from the own address, which is how most announce it.
+fn gratuitous_arp(mac: [u8; 6], ip: Ipv4Addr) -> [u8; 28] {
+    let mut arp = [0; 28];
+    // Ethernet, IPv4, lengths of their addresses, request
+    arp[..8].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 1]);
+    arp[8..14].copy_from_slice(&mac);
+    arp[14..18].copy_from_slice(&ip.octets());
+    arp[24..].copy_from_slice(&ip.octets());
+    arp
+}
+
+/// An IPv6 packet to all nodes with a neighbour advertisement that overrides what they know.
+fn advertisement(mac: [u8; 6], ip: Ipv6Addr) -> [u8; 72] {
+    const EVERYBODY: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    const ICMPV6: u8 = 58;
+    let mut packet = [0; 72];
+    // Version 6, 32 bytes of ICMPv6, hop limit 255: that of another would not be believed.
+    packet[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 32, ICMPV6, 255]);
+    packet[8..24].copy_from_slice(&ip.octets());
+    packet[24..40].copy_from_slice(&EVERYBODY.octets());
+    // Neighbour advertisement; the override flag
+    packet[40] = 136;
+    packet[44] = 0x20;
+    packet[48..64].copy_from_slice(&ip.octets());
+    // Target link-layer address, in units of eight bytes
+    packet[64..66].copy_from_slice(&[2, 1]);
+    packet[66..].copy_from_slice(&mac);
+    let sum = checksum(&packet[8..], 32 + u32::from(ICMPV6));
+    packet[42..44].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+fn checksum(bytes: &[u8], start: u32) -> u16 {
+    let mut sum = bytes.chunks(2).fold(start, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}

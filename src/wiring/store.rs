@@ -1,0 +1,166 @@
+//! Addresses on disk, as the CNI host-local plugin keeps them: `<network>/<address>` holds the id and, on a second line,
+//! the name of the link; `last_reserved_ip.<range>` where to go on; `lock` whose turn it is.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::error::{Error, ErrorId, Result};
+use crate::model::Reservation;
+
+/// The plugin's own place, and so the one where others look.
+pub const DIR: &str = "/var/lib/cni/networks";
+
+/// Between the two lines of a file.
+const LINE_BREAK: &str = "\r\n";
+
+/// One network's addresses; the plugins wait while it is there.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// Who has an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The address.
+    pub addr: IpAddr,
+    /// First line.
+    pub id: String,
+    /// Second line.
+    pub ifname: String,
+}
+
+impl Store {
+    /// Makes the directory where it is missing, and waits for its lock.
+    pub fn open(dir: &Path, patience: Duration) -> Result<Store> {
+        let failed = |what: &str, e: io::Error| {
+            let hint = match e.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::ENOSPC | Errno::EDQUOT) => "the file system is full: make room, or name another --ipam-dir",
+                Some(Errno::EROFS) => "the file system is read-only: name another place with --ipam-dir",
+                Some(Errno::EACCES | Errno::EPERM) => "run podnet as root, or name another place with --ipam-dir",
+                _ => "name another place with --ipam-dir",
+            };
+            Error::new(ErrorId::Failed, format!("{what} {}", dir.display())).because(e).hint(hint)
+        };
+        fs::create_dir_all(dir).map_err(|e| failed("making the address store", e))?;
+        let lock =
+            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"));
+        let lock = lock.map_err(|e| failed("opening the lock of the address store", e))?;
+        match locked(lock, patience) {
+            Ok(lock) => Ok(Store { dir: dir.to_owned(), _lock: lock }),
+            Err(e) => Err(failed("waiting for the lock of the address store", e)
+                .hint("fuser shows which process keeps the file named lock there")),
+        }
+    }
+
+    /// The addresses that are taken, by whomever.
+    pub fn taken(&self) -> io::Result<Vec<IpAddr>> {
+        taken(&self.dir)
+    }
+
+    /// The address that a range gave away last.
+    pub fn last(&self, range: usize) -> Option<IpAddr> {
+        last(&self.dir, range)
+    }
+}
+
+/// The addresses that are taken in a network's directory; none where it is missing.
+pub fn taken(dir: &Path) -> io::Result<Vec<IpAddr>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let names = entries.map(|entry| entry.map(|e| e.file_name())).collect::<io::Result<Vec<_>>>()?;
+    Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+}
+
+/// The address that a range gave away last.
+pub fn last(dir: &Path, range: usize) -> Option<IpAddr> {
+    fs::read_to_string(dir.join(format!("last_reserved_ip.{range}"))).ok()?.trim().parse().ok()
+}
+
+/// Who has which address of a network.
+pub fn entries(dir: &Path) -> io::Result<Vec<Entry>> {
+    let mut found = Vec::new();
+    for addr in taken(dir)? {
+        match fs::read_to_string(dir.join(addr.to_string())) {
+            Ok(text) => found.push(entry(addr, &text)),
+            // Given back since.
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(found)
+}
+
+fn entry(addr: IpAddr, text: &str) -> Entry {
+    let (id, ifname) = text.trim().split_once(LINE_BREAK).unwrap_or((text.trim(), ""));
+    Entry { addr, id: id.to_owned(), ifname: ifname.to_owned() }
+}
+
+/// The networks below a directory.
+pub fn networks(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+    found.retain(|path| path.is_dir());
+    found.sort();
+    Ok(found)
+}
+
+/// Waits for a lock, but not without end.
+pub(super) fn locked(mut file: File, patience: Duration) -> io::Result<Flock<File>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = again,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        // A waiting flock cannot be given up, and whoever has it needs a millisecond or two.
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+/// Takes an address. The caller has the lock.
+pub(super) fn reserve(reservation: &Reservation) -> io::Result<()> {
+    let Reservation { store, addr, id, ifname, range } = reservation;
+    let place = Path::new(store).join(addr.to_string());
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&place)?;
+    let written = file.write_all(format!("{id}{LINE_BREAK}{ifname}").as_bytes()).and_then(|()| match range {
+        Some(range) => write_private(&Path::new(store).join(format!("last_reserved_ip.{range}")), addr.to_string()),
+        None => Ok(()),
+    });
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(&place);
+    })
+}
+
+fn write_private(place: &Path, text: String) -> io::Result<()> {
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(place)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())
+}
+
+/// Gives an address back, if it is still the one's who says so.
+pub(super) fn release(store: &str, addr: IpAddr, id: &str) -> io::Result<()> {
+    let place = Path::new(store).join(addr.to_string());
+    match fs::read_to_string(&place) {
+        Ok(text) if entry(addr, &text).id == id => match fs::remove_file(&place) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        },
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

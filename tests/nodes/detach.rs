@@ -1,0 +1,192 @@
+//! `detach` removes what attach made, whatever has become of it meanwhile, and nothing else; `--gc` finds what is left of
+//! the dead.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::attach::{attach, detach, node, same, state};
+use super::node::{Node, PODNET, eventually};
+use super::{Test, test};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        test!(a_pod_that_is_gone, Tools),
+        test!(what_podnet_did_not_make_needs_force, Tools),
+        test!(a_bridge_that_is_to_stay, Tools),
+        test!(a_bridge_that_others_use_stays, Tools),
+        test!(a_pod_that_changes_its_link_cannot_fool_it, Tools),
+        test!(it_returns_when_the_link_is_gone, Tools),
+        test!(leftovers_of_dead_pods, Tools, Nft),
+        test!(many_links_of_dead_pods_go_at_once, Tools),
+    ]
+}
+
+fn removed(said: &Value) -> Vec<&str> {
+    said["removed"].as_array().unwrap().iter().map(|removed| removed["what"].as_str().unwrap()).collect()
+}
+
+fn settings(node: &Node) {
+    node.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+}
+
+fn a_pod_that_is_gone() {
+    let node = node("blue red");
+    settings(&node);
+    let mut before = state(&node);
+    before.remove("blue");
+    attach(&node, "blue");
+    attach(&node, "red");
+    attach(&node, "blue --ifname net1 --bridge other --subnet 10.77.0.0/24 --no-default-route");
+    node.sh("ip netns del blue");
+    eventually("the link is gone", || !node.sh("ip -br link").contains("other@"));
+    let said = detach(&node, "blue");
+    assert_eq!((removed(&said), &said["target"]), (vec!["bridge", "address"], &Value::Null), "{said:#}");
+    assert_eq!((&said["removed"][0]["name"], &said["removed"][1]["name"]), (&"other".into(), &"10.213.0.2".into()));
+    assert_eq!(removed(&detach(&node, "blue")), [""; 0]);
+    let said = detach(&node, "blue --ifname net1");
+    assert_eq!(removed(&said), ["address"], "{said:#}");
+    detach(&node, "red");
+    same(&before, &state(&node), "after all");
+    // A process is gone by its number.
+    node.sh("nameless temp");
+    let pid = node.pid_of("temp");
+    attach(&node, &format!("{pid}"));
+    node.sh(&format!("kill -KILL {pid}"));
+    eventually("the link is gone", || !node.sh("ip -br link").contains("veth"));
+    assert_eq!(removed(&detach(&node, &pid.to_string())), ["bridge", "address"]);
+    same(&before, &state(&node), "after the process");
+}
+
+fn what_podnet_did_not_make_needs_force() {
+    let node = node("blue");
+    node.sh("ip link add mine type veth peer name eth0 netns blue; ip link add br0 type bridge; ip link set mine master br0");
+    let before = state(&node);
+    let error = node.podnet("detach blue --json").refusal();
+    assert!(error["id"] == "conflict" && error["hint"].as_str().unwrap().contains("--force"), "{error}");
+    assert_eq!(node.podnet("detach host --json").refusal()["id"], "conflict");
+    same(&before, &state(&node), "without --force");
+    assert_eq!(removed(&detach(&node, "blue --force")), ["link"]);
+    assert!(node.succeeds("ip link show br0") && !node.succeeds("ip link show mine"));
+    assert_eq!(removed(&detach(&node, "nowhere")), [""; 0], "nothing is there, so nothing is to do");
+}
+
+fn a_bridge_that_is_to_stay() {
+    let node = node("blue");
+    settings(&node);
+    attach(&node, "blue");
+    assert_eq!(removed(&detach(&node, "blue --keep-bridge")), ["link", "address"]);
+    let bridge = &node.json("ip -j link show podnet0")[0];
+    assert!(bridge["group"] == "default" && bridge["ifalias"].is_null(), "{bridge}");
+    // It is not podnet's any more.
+    assert_eq!(attach(&node, "blue")["addrs"], serde_json::json!(["10.213.0.3/24"]));
+    assert_eq!(removed(&detach(&node, "blue")), ["link", "address"]);
+    assert_eq!(removed(&detach(&node, "blue")), [""; 0]);
+    assert!(node.succeeds("ip link show podnet0"));
+}
+
+fn a_bridge_that_others_use_stays() {
+    let node = node("blue red");
+    settings(&node);
+    attach(&node, "blue");
+    node.sh("ip link add other type veth peer name eth0 netns red; ip link set other master podnet0 up");
+    assert_eq!(removed(&detach(&node, "blue")), ["link", "address"]);
+    assert!(node.succeeds("ip link show podnet0"));
+    assert_eq!(node.podnet("detach --gc").text(), "", "its port stays");
+    node.sh("ip link del other");
+    let listed = node.podnet("detach --gc --json").document("detach");
+    assert_eq!((removed(&listed), &listed["dry_run"]), (vec!["bridge"], &Value::Bool(true)));
+    assert!(node.succeeds("ip link show podnet0"));
+    node.podnet("detach --gc --yes --json").document("detach");
+    assert!(!node.succeeds("ip link show podnet0"));
+}
+
+fn a_pod_that_changes_its_link_cannot_fool_it() {
+    let node = node("blue red");
+    settings(&node);
+    let before = state(&node);
+    attach(&node, "blue");
+    let red = attach(&node, "red");
+    // The pod says that its link is the other pod's, under another name, with the other's address.
+    let alias = node.json(&format!("ip -j link show {}", red["host_ifname"].as_str().unwrap()))[0]["ifalias"].clone();
+    node.sh(&format!(
+        "ip -n blue link set eth0 alias '{}' group 1886348398; ip -n blue addr flush dev eth0
+        ip -n blue link set eth0 down; ip -n blue link set eth0 name net9",
+        alias.as_str().unwrap()
+    ));
+    let said = detach(&node, "blue --ifname eth0");
+    assert_eq!(removed(&said), ["link", "address"], "by what stands on the host: {said:#}");
+    assert_eq!(said["removed"][1]["name"], "10.213.0.2");
+    assert!(node.ping("red", "10.213.0.1"));
+    detach(&node, "red");
+    same(&before, &state(&node), "after both");
+}
+
+fn it_returns_when_the_link_is_gone() {
+    let node = node("blue");
+    settings(&node);
+    for _ in 0..20 {
+        attach(&node, "blue");
+        // At once: the names are free, and nothing is left running that holds podnet's output open.
+        node.sh(&format!(
+            "out=$({PODNET} detach blue); ! ip -n blue link show eth0 2>/run/err; ! ip link show podnet0 2>>/run/err"
+        ));
+    }
+    attach(&node, "blue");
+    let (before, mut pipe) = (Instant::now(), node.command(PODNET));
+    let output = pipe.args(["detach", "blue"]).output().unwrap();
+    assert!(output.status.success() && before.elapsed() < Duration::from_secs(5));
+}
+
+fn leftovers_of_dead_pods() {
+    let node = node("blue red green");
+    settings(&node);
+    let mut before = state(&node);
+    before.remove("blue");
+    before.remove("green");
+    attach(&node, "blue --masquerade --subnet 10.88.0.0/24 --subnet fd00:88::/64");
+    attach(&node, "red --masquerade");
+    attach(&node, "green --bridge other --subnet 10.77.0.0/24");
+    // Somebody else's address is nobody's leftover, and neither is that of a pod that is there.
+    node.sh("printf 'cni-1234\\r\\neth0' >/var/lib/cni/networks/podnet0/10.88.0.99");
+    // One is gone; of the other only an open file is left, which keeps its link.
+    node.sh("ip netns del blue; exec 9</run/netns/green; (exec sleep infinity >/dev/null 2>&1 </dev/null) & ip netns del green");
+    let listed = node.podnet("detach --gc --json").document("detach");
+    let mut all = removed(&listed);
+    all.sort_unstable();
+    assert_eq!(all, ["address", "address", "address", "bridge", "link", "rule"], "{listed:#}");
+    assert!(listed["removed"].as_array().unwrap().iter().all(|r| r["why"].is_string()));
+    let text = node.podnet("detach --gc");
+    assert!(text.text().contains("left over  address  10.88.0.2"), "{}", text.text());
+    let gone = node.podnet("detach --gc --yes --json").document("detach");
+    assert_eq!(removed(&gone).len(), 6, "{gone:#}");
+    assert_eq!(node.podnet("detach --gc").text(), "");
+    assert!(node.ping("red", "10.88.0.1"));
+    detach(&node, "red");
+    node.sh("rm /var/lib/cni/networks/podnet0/10.88.0.99; kill $(pidof sleep | tr ' ' '\\n' | grep -vx 1)");
+    same(&before, &state(&node), "after all");
+}
+
+fn many_links_of_dead_pods_go_at_once() {
+    let node = node("");
+    settings(&node);
+    let before = state(&node);
+    const PODS: usize = 40;
+    node.sh(&format!(
+        "for i in $(seq {PODS}); do ip netns add pod$i; {PODNET} attach pod$i >/run/out; done
+         # Open files keep the namespaces, and with them the links.
+         mkdir /run/held; for i in $(seq {PODS}); do echo \"exec {{fd}}</run/netns/pod$i\"; done >/run/hold.sh
+         echo 'echo ready >/run/ready; exec sleep infinity' >>/run/hold.sh
+         bash /run/hold.sh >/dev/null 2>&1 </dev/null &
+         while [ ! -e /run/ready ]; do :; done
+         for i in $(seq {PODS}); do ip netns del pod$i; done"
+    ));
+    assert_eq!(node.sh("ip -br link | grep -c veth").trim(), PODS.to_string());
+    let requests = "strace -f -qq -o /run/calls -e trace=sendto";
+    let (ok, text) = node.tries(&format!("{requests} {PODNET} detach --gc --yes --json"));
+    assert!(ok, "{text}");
+    // One request, however many there are; the barrier behind each would take 20 ms.
+    let deletions = node.sh("grep -cE 'nlmsg_type=(RTM_DELLINK|0x11 )' /run/calls");
+    assert_eq!(deletions.trim(), "2", "the links, and then the bridge");
+    same(&before, &state(&node), "after all");
+}
