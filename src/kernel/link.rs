@@ -84,11 +84,19 @@ pub fn dump(socket: &mut Socket, place: Where) -> Result<Dump<Link>, Refused> {
 
 /// Links of a kind; the kernel is asked for no others, where it knows the kind.
 pub fn dump_kind(socket: &mut Socket, kind: &str) -> Result<Dump<Link>, Refused> {
+    socket.dump(of_kind(kind), |payload| decode(payload).map(|link| (link.kind == kind).then_some(link)))
+}
+
+fn of_kind(kind: &str) -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Other(kind.to_owned()))]));
-    socket.dump(RouteNetlinkMessage::GetLink(message), |payload| {
-        decode(payload).map(|link| (link.kind == kind).then_some(link))
-    })
+    RouteNetlinkMessage::GetLink(message)
+}
+
+/// The first link of a kind, or of any kind where the kernel does not know this one; the socket ends with it.
+pub fn first_of_kind(socket: Socket, kind: &str) -> Result<Option<Link>, Refused> {
+    let dump = socket.dump_some(of_kind(kind), 1, |payload| decode(payload).map(Some))?;
+    Ok(dump.items.into_iter().next())
 }
 
 /// Ports of a master of whatever kind.

@@ -19,7 +19,7 @@ impl Walk<'_> {
             Err(end) => return end,
         };
         self.push(below, &lower, Step::Lower);
-        self.transmit_on(below, lower, frame.tagged(Tag { vid: id, ad }))
+        Next::Transmit(below, Box::new(lower), Box::new(frame.tagged(Tag { vid: id, ad })))
     }
 
     /// A macvlan: its siblings first, in bridge mode, then out by the link below. The namespace of that link sees
@@ -37,7 +37,7 @@ impl Walk<'_> {
                 Err(end) => return end,
             }
         }
-        self.transmit_on(below, lower, frame)
+        Next::Transmit(below, Box::new(lower), Box::new(frame))
     }
 
     fn macvlan_sibling(
@@ -94,7 +94,7 @@ impl Walk<'_> {
             return match frame.lladdr {
                 // Not one of its siblings: the namespace below, for a sender who knows the address without asking.
                 Some(mac) if Some(mac) == link.address => Next::Input(below, Box::new(lower)),
-                _ => self.transmit_on(below, lower, frame),
+                _ => Next::Transmit(below, Box::new(lower), Box::new(frame)),
             };
         }
         // In the modes of layer 3 the namespace below routes it, by that link.
@@ -170,14 +170,6 @@ impl Walk<'_> {
             Ok(None) => Err(self.gone(far)),
             Err(gap) => Err(self.shut(far, Step::Lower, gap)),
         }
-    }
-
-    /// Sends by a link below another one.
-    fn transmit_on(&mut self, at: LinkId, link: Link, frame: Frame) -> Next {
-        if link.kind == "bridge" {
-            return Next::Bridge(at, Box::new(link), None, Box::new(frame));
-        }
-        Next::Transmit(at, Box::new(link), Box::new(frame))
     }
 
     /// Nothing takes a frame with this tag.

@@ -90,7 +90,7 @@ impl Walk<'_> {
         let chains = match self.topology.chains(netns) {
             Ok(chains) => chains,
             Err(gap) => {
-                if netns.ino().is_some() && !self.gaps.contains(&gap) && gap.needs.is_none() {
+                if !self.gaps.contains(&gap) {
                     self.gap(gap);
                 }
                 return;

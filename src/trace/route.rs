@@ -113,7 +113,11 @@ impl Walk<'_> {
             }
             let what = format!("rule {} ({})", rule.priority, open.join(", "));
             let why = "the packet of this trace was given none of these, so it is not sure what the rule does";
-            let gap = Gap::new(what, &name, why).needs("--proto, --sport, --dport, --mark or --tos");
+            let gap = Gap::new(what, &name, why);
+            let gap = match open.iter().any(|also| !also.starts_with("uidrange")) {
+                true => gap.needs("--proto, --sport, --dport, --mark or --tos"),
+                false => gap,
+            };
             if !self.gaps.contains(&gap) {
                 self.gap(gap);
             }

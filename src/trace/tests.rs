@@ -310,6 +310,36 @@ fn virtual_function_leaves_and_names_its_physical_one() {
 }
 
 #[test]
+fn answer_to_what_left_comes_in_where_it_left() {
+    let mut net = Fake::default();
+    let (pod, host) = (net.space("pod"), net.space("host"));
+    let (eth0, port) = net.pair((pod, "eth0"), (host, "veth0"), "veth");
+    let uplink = net.link(host, "ens1", "device", None);
+    net.addr(eth0, "10.0.0.2/24");
+    net.addr(port, "10.0.0.1/24");
+    net.addr(uplink, "192.0.2.2/24");
+    net.route(eth0, "0.0.0.0/0", Some("10.0.0.1"));
+    net.route(uplink, "0.0.0.0/0", Some("192.0.2.1"));
+    let ask = super::Ask { to: Some("8.8.8.8".parse().unwrap()), reply: true, ..super::Ask::default() };
+    let traced = super::trace(&mut net, pod, &ask);
+    ends(&traced, Action::LeavesNode, &["pod/eth0 route", "host/veth0 peer", "host/ens1 route"]);
+    let back = Traced { paths: vec![traced.paths[1].clone()], ..Traced::default() };
+    ends(&back, Action::Delivered, &["host/ens1 peer", "host/veth0 route", "pod/eth0 peer"]);
+    assert_eq!(traced.paths[1].reply_to, Some(0));
+    assert!(traced.findings.is_empty(), "{:?}", traced.findings);
+    // Inside a tunnel the answer is not the packet that comes in.
+    let (mut net, a, ends_) = tunnel("ipip", |_| iptunnel(None, None));
+    let far = net.of(LinkId { netns: a, ifindex: crate::model::IfIndex(1) });
+    (far.kind, far.link, far.link_netnsid) = ("device".to_owned(), None, None);
+    net.route(ends_[0], "10.244.9.0/24", Some("10.1.0.2"));
+    let ask = super::Ask { to: Some("10.244.9.1".parse().unwrap()), reply: true, ..super::Ask::default() };
+    let traced = super::trace(&mut net, a, &ask);
+    ends(&traced, Action::LeavesNode, &["a/tun0 route", "a/eth0 route"]);
+    assert!(traced.paths[0].verdict.reason.contains("ipip"), "{:?}", traced.paths[0].verdict);
+    assert_eq!((traced.paths.len(), traced.gaps.len()), (1, 1));
+}
+
+#[test]
 fn macvlan_in_source_mode_is_not_guessed() {
     let mut net = Fake::default();
     let (outside, host, ctr) = (net.space("outside"), net.space("host"), net.space("ctr"));

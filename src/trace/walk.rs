@@ -107,7 +107,7 @@ impl Walk<'_> {
         let verdict = match &self.programmed {
             // A program may pass, drop, redirect or rewrite: whatever the rest of the way says hangs on it.
             Some(program) if verdict.action != Action::Unknown => {
-                let reason = format!("unknown from {program} on; if that changes nothing: {}", verdict.reason);
+                let reason = format!("what {program} does is not seen; if it changes nothing: {}", verdict.reason);
                 return Verdict { action: Action::Unknown, reason, ..verdict };
             }
             _ => verdict,

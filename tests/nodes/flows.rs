@@ -10,6 +10,7 @@ use super::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test!(rules_on_protocol_and_ports, Tools),
+        test!(rules_on_ports_of_ipv6, Tools),
         test!(rules_on_mark_and_tos, Tools),
         test!(mark_ends_with_its_namespace, Tools),
         test!(rule_on_what_was_not_given_is_told, Tools),
@@ -111,6 +112,37 @@ fn rules_on_protocol_and_ports() {
     // What was asked for stands in the answer.
     let path = &node.trace("pod --to 10.99.0.1 --proto udp --sport 4000 --dport 53")["paths"][0];
     assert_eq!((&path["proto"], &path["sport"], &path["dport"]), (&json!("udp"), &json!(4000), &json!(53)));
+}
+
+fn rules_on_ports_of_ipv6() {
+    let node = Node::with(TWO_WAYS);
+    node.sh("for ns in host pod server; do
+             set_in $ns net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.forwarding=1
+         done
+         ip addr add fd07::1/64 dev vpod nodad; ip -n pod addr add fd07::2/64 dev eth0 nodad
+         ip -n pod -6 route add default via fd07::1
+         for n in 1 2; do
+             ip addr add fd08:$n::1/64 dev up$n nodad; ip -n server addr add fd08:$n::2/64 dev in$n nodad
+         done
+         ip -n server addr add fd99::1/128 dev lo nodad; ip -n server -6 route add fd07::/64 via fd08:1::1
+         ip -6 route add fd99::/64 via fd08:1::2; ip -6 route add fd99::/64 via fd08:2::2 table 100
+         ip -6 rule add pref 10 ipproto udp dport 53 table 100; ip -6 rule add pref 11 ipproto ipv6-icmp table 100
+         # So that nothing waits for a link-layer address.
+         for to in fd07::2 fd08:1::2 fd08:2::2; do ping -q -c 1 -w 2 $to >/dev/null; done
+         ip netns exec pod ping -q -c 1 -w 2 fd99::1 >/dev/null");
+    let send = |dport: u16| {
+        sent_by_socket(&node, move || {
+            let socket = std::net::UdpSocket::bind("[::]:4000").unwrap();
+            for _ in 0..20 {
+                let _ = socket.send_to(b"x", ("fd99::1", dport));
+            }
+        })
+    };
+    let ask = |more: &str| uplink(&node, &format!("pod --to fd99::1 {more}"));
+    assert_eq!((ask("--proto udp --sport 4000 --dport 53"), send(53)), ("up2".into(), "up2".into()));
+    assert_eq!((ask("--proto udp --sport 4000 --dport 54"), send(54)), ("up1".into(), "up1".into()));
+    let ping = "at pod ping -q -c 20 -i 0.002 fd99::1 >/dev/null";
+    assert_eq!((ask("--proto icmp"), sent_by(&node, ping)), ("up2".into(), "up2".into()));
 }
 
 fn rules_on_mark_and_tos() {

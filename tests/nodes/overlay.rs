@@ -16,6 +16,7 @@ pub fn tests() -> Vec<Test> {
         test!(underlay_has_no_way_to_the_other_node, Tools),
         test!(mtu_without_room_for_the_tunnel, Tools),
         test!(tunnel_that_leads_into_itself, Tools),
+        test!(underlay_of_ipv6, Tools),
         test!(vxlan_of_another_namespace_as_overlay_networks_wire_it, Tools),
     ]
 }
@@ -202,6 +203,25 @@ fn tunnel_that_leads_into_itself() {
     node.sh(&format!("{UNBOUND} knows host 2; ip route add 10.1.0.2/32 via 10.244.2.0 dev flannel.1 onlink"));
     let trace = dropped(&node, "10.244.2.2", "host/flannel.1 route", "loop");
     assert!(trace["paths"][0]["hops"].as_array().unwrap().len() < 16, "{trace:#}");
+}
+
+fn underlay_of_ipv6() {
+    let node = Node::with(FLANNEL);
+    node.sh("for ns in host node-b; do set_in $ns net.ipv6.conf.eth0.disable_ipv6=0 net.ipv6.conf.eth0.accept_dad=0; done
+         # v6 <netns> <own number> <other's>
+         v6() {
+             at $1 ip addr add fd01::$2/64 dev eth0 nodad
+             at $1 ip link del flannel.1
+             at $1 ip link add flannel.1 address 02:00:00:00:00:0$2 mtu 1430 type vxlan id 1 local fd01::$2 dstport 8472 nolearning
+             at $1 ip addr add 10.244.$2.0/32 dev flannel.1; at $1 ip link set flannel.1 up
+             at $1 ip route add 10.244.$3.0/24 via 10.244.$3.0 dev flannel.1 onlink
+             at $1 ip neigh add 10.244.$3.0 lladdr 02:00:00:00:00:0$3 dev flannel.1 nud permanent
+             at $1 bridge fdb append 02:00:00:00:00:0$3 dev flannel.1 dst fd01::$3 self permanent
+         }
+         v6 host 1 2; v6 node-b 2 1");
+    let trace = delivered(&node, "pod-a", "10.244.2.2", &WAY);
+    let encap = &trace["paths"][0]["hops"][3]["encap"];
+    assert_eq!((&encap["remote"], &encap["overhead"]), (&json!("fd01::2"), &json!(70)));
 }
 
 fn vxlan_of_another_namespace_as_overlay_networks_wire_it() {

@@ -4,7 +4,7 @@
 use crate::kernel::addr;
 use crate::kernel::link::{self, Where};
 use crate::kernel::socket::{Refused, Socket};
-use crate::kernel::{module, netns, nsid};
+use crate::kernel::{netns, nsid};
 use crate::model::{KindData, Link, LinkId, NetnsId, Seen};
 
 use super::Live;
@@ -13,7 +13,7 @@ impl Live {
     /// Links of these kinds whose link below is this one.
     pub(super) fn links_above(&mut self, at: LinkId, kinds: &[&str]) -> Seen<Vec<(LinkId, Link)>> {
         let mut above = Vec::new();
-        if !kinds.iter().any(|kind| module::is_there(driver(kind))) {
+        if !kinds.iter().any(|kind| self.can_be(kind)) {
             return Ok(above);
         }
         for netns in self.pointing_at(at.netns)? {
@@ -80,6 +80,22 @@ impl Live {
         Ok(found)
     }
 
+    /// Links of a kind can be there: the kernel has the part that makes them. A dump of an unknown kind is one of all
+    /// kinds, and the loopback device is in every namespace, so the first answer tells; asking loads nothing.
+    fn can_be(&mut self, kind: &str) -> bool {
+        if let Some(known) = self.kinds.get(kind) {
+            return *known;
+        }
+        let first = self.spaces.spare_socket(self.spaces.own()).map(|socket| link::first_of_kind(socket, kind));
+        let can = match first {
+            Some(Ok(Some(link))) => link.kind == kind,
+            // None, or no answer that says otherwise.
+            _ => true,
+        };
+        self.kinds.insert(kind.to_owned(), can);
+        can
+    }
+
     fn far_end_of(&mut self, id: LinkId, link: &Link) -> Option<LinkId> {
         let netns = match link.link_netnsid {
             None => id.netns,
@@ -97,6 +113,9 @@ impl Live {
 
     /// The namespace itself, and all those that have a number for it: links elsewhere that lead to it say it by that.
     fn pointing_at(&mut self, netns: NetnsId) -> Seen<Vec<NetnsId>> {
+        if let Some(known) = self.pointing.get(&netns) {
+            return Ok(known.clone());
+        }
         let Some(file) = self.spaces.file(netns).and_then(|file| file.again().ok()) else {
             return Err(self.closed("links above another namespace's", netns));
         };
@@ -118,16 +137,7 @@ impl Live {
         let pointing: Vec<NetnsId> = asked.into_iter().flatten().flatten().collect();
         let mut all = vec![netns];
         all.extend(pointing.into_iter().filter(|id| self.spaces.access(*id).is_some() || self.spaces.enter_found(*id)));
+        self.pointing.insert(netns, all.clone());
         Ok(all)
-    }
-}
-
-/// The module that makes links of a kind.
-fn driver(kind: &str) -> &str {
-    match kind {
-        "vlan" => "8021q",
-        "ipvtap" => "ipvlan",
-        "macvtap" => "macvlan",
-        other => other,
     }
 }

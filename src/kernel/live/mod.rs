@@ -32,12 +32,16 @@ pub struct Live {
     gaps: Vec<Gap>,
     /// Chains of a namespace are the same for every path that crosses it.
     chains: HashMap<NetnsId, Seen<Vec<Chain>>>,
+    /// Namespaces that have a number for this one.
+    pointing: HashMap<NetnsId, Vec<NetnsId>>,
+    /// Kinds of links that the kernel can or cannot make.
+    kinds: HashMap<String, bool>,
 }
 
 impl Live {
     /// A topology over these namespaces.
     pub fn new(spaces: Spaces) -> Self {
-        Live { spaces, gaps: Vec::new(), chains: HashMap::new() }
+        Live { spaces, gaps: Vec::new(), chains: HashMap::new(), pointing: HashMap::new(), kinds: HashMap::new() }
     }
 
     fn refusal(&self, what: &str, netns: NetnsId, refused: &Refused) -> Gap {
