@@ -4,12 +4,15 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap_complete::CompleteEnv;
 use podnet::cli::Cli;
 use podnet::commands;
 use podnet::error::Error;
 use podnet::render;
 
 fn main() -> ExitCode {
+    // Where a shell asks what could be typed next, that is all there is to do.
+    CompleteEnv::with_factory(commands::with_names).complete();
     let (error, json) = match Cli::try_parse() {
         Ok(cli) => {
             let json = cli.output.json;

@@ -1,6 +1,7 @@
 //! One short file a subcommand: gather the facts, decide, render. Nothing here prints.
 
 mod attach;
+mod complete;
 mod demo;
 mod detach;
 mod exec;
@@ -8,6 +9,7 @@ mod list;
 mod schema;
 mod trace;
 
+pub use complete::with_names;
 pub use schema::schemas;
 
 use std::io::IsTerminal;

@@ -58,11 +58,18 @@ pub(super) fn parse(file: &[u8]) -> Membership {
     let mut best = Membership::default();
     let mut guess = None;
     let mut unit = None;
+    let mut before = None;
     for line in file.split(|b| *b == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
         let mut fields = line.splitn(3, ':');
         let (Some(number), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
             continue;
         };
+        let named = controllers.is_empty() || controllers == "name=systemd";
+        // All hierarchies mostly say the same.
+        if before == Some(path) && !named {
+            continue;
+        }
+        before = Some(path);
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != "..").collect();
         let (marks, beside) = marks(&parts);
         if marks.len() > best.marks.len() {
@@ -72,7 +79,7 @@ pub(super) fn parse(file: &[u8]) -> Membership {
         if guess.is_none() {
             guess = ctr(&parts);
         }
-        if controllers.is_empty() || controllers == "name=systemd" {
+        if named {
             let service = parts.iter().rev().find(|part| part.ends_with(".service") && !part.starts_with("user@"));
             unit = service.map(|s| (*s).to_owned()).or(unit);
         }

@@ -22,7 +22,7 @@ pub(super) struct Chain {
 
 /// By the cgroup alone, which costs one file.
 pub(super) fn of_cgroup(disk: &Disk, pid: u32) -> Chain {
-    let said = disk.proc(pid, "cgroup").map(|file| cgroup::parse(&file)).unwrap_or_default();
+    let said = disk.proc_at_once(pid, "cgroup").map(|file| cgroup::parse(&file)).unwrap_or_default();
     Chain { marks: said.marks, beside: said.beside, unit: said.unit, ..Chain::default() }
 }
 

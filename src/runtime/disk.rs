@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -40,27 +40,27 @@ impl Disk {
         &self.root
     }
 
+    /// Path of a file of the machine's own; none where the files are a container's.
+    pub(super) fn own(&self, path: &str) -> Option<PathBuf> {
+        (!self.foreign).then(|| self.root.join(path))
+    }
+
     /// The files of a container, beneath its open root directory.
     pub(super) fn beneath(root: File) -> Self {
         Disk { root: PathBuf::from("/nonexistent"), top: Some(root.into()), foreign: true }
     }
 
-    /// A plain file. A device is not opened, as that can have effects; nor a FIFO, which might never answer.
+    /// A plain file.
     pub(super) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        // Nobody but root makes files where the machine's own runtimes keep theirs: one look after opening is enough.
-        let named = match self.foreign {
-            true => self.open(path, OFlag::O_PATH)?,
-            false => self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?,
-        };
-        let stat = fstat(&named)?;
-        if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file"));
+        if self.foreign {
+            // A device is not even opened, as that can have effects; nor a FIFO, which might never answer.
+            let named = self.open(path, OFlag::O_PATH)?;
+            plain(&named)?;
+            return bounded(File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?);
         }
-        let file = match self.foreign {
-            true => File::open(format!("/proc/self/fd/{}", named.as_raw_fd()))?,
-            false => named.into(),
-        };
-        bounded(file, stat.st_size as u64)
+        // Nobody but root makes files where the machine's own runtimes keep theirs, so that these are opened at once.
+        let file = self.open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+        bounded(file.into())
     }
 
     /// A plain file of JSON.
@@ -81,9 +81,16 @@ impl Disk {
         Ok(entries.take(ENTRIES).flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
     }
 
-    /// A file of /proc, which the kernel makes as it is read.
+    /// A file of /proc that the kernel makes in one piece as it is read: `cgroup`, `stat`, `status`.
+    pub(super) fn proc_at_once(&self, pid: u32, file: &str) -> io::Result<Vec<u8>> {
+        bounded(File::open(self.proc_path(pid, file))?)
+    }
+
+    /// A file of /proc.
     pub(super) fn proc(&self, pid: u32, file: &str) -> io::Result<Vec<u8>> {
-        bounded(File::open(self.proc_path(pid, file))?, 0)
+        let mut bytes = Vec::new();
+        File::open(self.proc_path(pid, file))?.take(LIMIT).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// A link of /proc.
@@ -111,20 +118,30 @@ impl Disk {
     }
 }
 
-/// A file of this size, if that is known.
-fn bounded(mut file: File, size: u64) -> io::Result<Vec<u8>> {
-    let too_large = || io::Error::new(io::ErrorKind::InvalidData, format!("more than {LIMIT} bytes"));
-    if size > LIMIT {
-        return Err(too_large());
+fn plain(file: &impl AsFd) -> io::Result<()> {
+    match SFlag::from_bits_truncate(fstat(file)?.st_mode & SFlag::S_IFMT.bits()) {
+        SFlag::S_IFREG => Ok(()),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file")),
     }
-    let mut bytes = vec![0; USUAL.max(size as usize + 1)];
+}
+
+/// All of a file that gives as much as it has at once.
+fn bounded(mut file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; USUAL];
     let first = file.read(&mut bytes)?;
-    let is_whole = first as u64 == size && size > 0;
     bytes.truncate(first);
-    if !is_whole && first > 0 {
-        file.take(LIMIT + 1 - first as u64).read_to_end(&mut bytes)?;
+    match first {
+        // What has nothing to give can be something else.
+        0 => plain(&file)?,
+        USUAL => {
+            (&mut file).take(LIMIT + 1 - USUAL as u64).read_to_end(&mut bytes)?;
+        }
+        _ => {}
     }
-    if bytes.len() as u64 > LIMIT { Err(too_large()) } else { Ok(bytes) }
+    if bytes.len() as u64 > LIMIT {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {LIMIT} bytes")));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::io;
 
 use serde::Deserialize;
 
+use super::api::Running;
 use super::cgroup::is_id;
 use super::disk::Disk;
 use super::record::Record;
@@ -38,8 +39,9 @@ struct Inner {
     labels: Option<Labels>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Labels {
+/// What a kubelet writes on its containers.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct Labels {
     #[serde(rename = "io.kubernetes.pod.name")]
     pod: Option<String>,
     #[serde(rename = "io.kubernetes.pod.namespace")]
@@ -125,11 +127,22 @@ pub(super) fn read(disk: &Disk, dirs: &[String], record: &mut Record) -> io::Res
     Err(failed)
 }
 
+/// Completes what is known of a container by what Docker's API tells of it.
+pub(super) fn told(running: &Running, record: &mut Record) {
+    let name = running.names.iter().flatten().next().cloned();
+    named(name, running.labels.clone().unwrap_or_default(), record);
+    let mode = running.host_config.as_ref().and_then(|host| host.network_mode.strip_prefix("container:"));
+    record.joins = record.joins.take().or(mode.filter(|id| is_id(id)).map(str::to_owned));
+}
+
 fn apply(config: Config, record: &mut Record) {
-    record.runtime = "docker";
     record.init = config.state.filter(|s| s.running && s.pid > 0).map(|s| s.pid);
-    record.name = config.name.map(|name| name.trim_start_matches('/').to_owned()).filter(|name| !name.is_empty());
-    let labels = config.config.and_then(|c| c.labels).unwrap_or_default();
+    named(config.name, config.config.and_then(|c| c.labels).unwrap_or_default(), record);
+}
+
+fn named(name: Option<String>, labels: Labels, record: &mut Record) {
+    record.runtime = "docker";
+    record.name = name.map(|name| name.trim_start_matches('/').to_owned()).filter(|name| !name.is_empty());
     record.sandbox = labels.kind.as_deref() == Some("podsandbox");
     record.joins = labels.sandbox.filter(|sandbox| *sandbox != record.id);
     if let (Some(name), Some(namespace), Some(uid)) = (labels.pod, labels.namespace, labels.uid) {

@@ -1,6 +1,7 @@
 //! Whose namespace is it: from the cgroup of a process, what its ancestors and mounts say, and the state that runtimes
 //! leave on disk, to the names that a person knows. Asks no daemon, so it knows as much when they are all down.
 
+mod api;
 mod cgroup;
 mod chain;
 mod cni;

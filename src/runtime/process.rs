@@ -13,7 +13,7 @@ pub(super) struct Stat {
 }
 
 pub(super) fn stat(disk: &Disk, pid: u32) -> Option<Stat> {
-    parse_stat(&disk.proc(pid, "stat").ok()?)
+    parse_stat(&disk.proc_at_once(pid, "stat").ok()?)
 }
 
 fn parse_stat(stat: &[u8]) -> Option<Stat> {
@@ -28,7 +28,7 @@ fn parse_stat(stat: &[u8]) -> Option<Stat> {
 
 /// Uid that a process runs as. Not the owner of its directory in /proc: a process can have that shown as root.
 pub(super) fn uid(disk: &Disk, pid: u32) -> Option<u32> {
-    let status = disk.proc(pid, "status").ok()?;
+    let status = disk.proc_at_once(pid, "status").ok()?;
     let status = String::from_utf8_lossy(&status);
     let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     // Real, effective, saved, file system: a setuid program is its caller's as well.

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 
+use super::api::{self, Running};
 use super::cgroup::{Engine, Mark};
 use super::disk::Disk;
 use super::oci::Spec;
@@ -16,6 +17,7 @@ use crate::model::PodName;
 pub(super) struct State {
     disk: Disk,
     docker_dirs: Option<Vec<String>>,
+    docker_running: Option<io::Result<HashMap<String, Running>>>,
     podman_names: Option<HashMap<String, String>>,
     containerd_namespaces: Option<Vec<String>>,
     pods: Option<HashMap<String, PodName>>,
@@ -33,7 +35,15 @@ pub(super) struct Told {
 
 impl State {
     pub(super) fn new(disk: Disk) -> Self {
-        State { disk, docker_dirs: None, podman_names: None, containerd_namespaces: None, pods: None, mounts: None }
+        State {
+            disk,
+            docker_dirs: None,
+            docker_running: None,
+            podman_names: None,
+            containerd_namespaces: None,
+            pods: None,
+            mounts: None,
+        }
     }
 
     /// Everything that is written down of a container.
@@ -43,7 +53,7 @@ impl State {
         let known = match mark.engine {
             Engine::Lxc | Engine::Nspawn => Ok(None),
             Engine::Ctr => containerd::read(&self.disk, pod.unwrap_or_default(), &mut record).map(|()| None),
-            Engine::Docker => self.docker(&mut record),
+            Engine::Docker => self.docker(&mut record).or_else(|error| self.docker_or_ask(&mut record, error)),
             Engine::Podman | Engine::Crio => self.storage(pod, &mut record),
             Engine::Containerd => self.containerd(&mut record),
             // Whichever has state of that id; of the failures the first that is more than an absence.
@@ -92,6 +102,34 @@ impl State {
     fn docker(&mut self, record: &mut Record) -> io::Result<Option<Spec>> {
         let dirs = self.docker_dirs();
         docker::read(&self.disk, &dirs, record).map(|()| None)
+    }
+
+    /// A container that Docker's files did not tell of, for this reason.
+    fn docker_or_ask(&mut self, record: &mut Record, error: io::Error) -> io::Result<Option<Spec>> {
+        let dirs = self.docker_dirs();
+        let mut lists = dirs.iter().map(|dir| self.disk.entries(&format!("{dir}/containers")));
+        // Where its files can be read, and none is of this container, it is none of Docker's.
+        if error.kind() == io::ErrorKind::NotFound && lists.any(|list| list.is_ok()) {
+            return Err(error);
+        }
+        match self.ask_docker(record) {
+            Ok(()) => Ok(None),
+            Err(asked) if matches!(asked.kind(), io::ErrorKind::TimedOut | io::ErrorKind::InvalidData) => Err(asked),
+            // That it may not be asked, or is not there, is no more than was known.
+            Err(_) => Err(error),
+        }
+    }
+
+    /// What Docker itself says of a container that its files did not tell of; asked once, and never inside of another.
+    fn ask_docker(&mut self, record: &mut Record) -> io::Result<()> {
+        let socket = self.disk.own("run/docker.sock").ok_or(io::ErrorKind::NotFound)?;
+        let asked = self.docker_running.get_or_insert_with(|| api::containers(&socket));
+        match asked {
+            Ok(running) => {
+                running.get(&record.id).map(|r| docker::told(r, record)).ok_or(io::ErrorKind::NotFound.into())
+            }
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        }
     }
 
     fn containerd(&mut self, record: &mut Record) -> io::Result<Option<Spec>> {

@@ -37,6 +37,7 @@ impl Unread {
                     *told.refused.entry(what).or_default() += 1;
                 }
             }
+            io::ErrorKind::TimedOut => self.add(Gap::new("names of containers", "docker.sock", error.to_string())),
             _ => self.add(Gap::new("names of a container", what, error.to_string())),
         }
     }
@@ -45,6 +46,7 @@ impl Unread {
     pub(super) fn add(&self, gap: Gap) {
         if let Ok(mut told) = self.0.lock()
             && told.broken.len() < BROKEN
+            && !told.broken.contains(&gap)
         {
             told.broken.push(gap);
         }

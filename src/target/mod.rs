@@ -5,6 +5,7 @@ mod addr;
 mod destination;
 mod link;
 mod near;
+mod offered;
 mod owner;
 mod pid;
 mod place;
@@ -21,6 +22,7 @@ use crate::kernel::netns::NetnsFile;
 use crate::model::{NetnsId, Owner, Pid, Source, Topology};
 
 pub use destination::destination;
+pub use offered::offered;
 
 const ROOT: &str = "run podnet as root";
 

@@ -1,9 +1,8 @@
 //! A pod or a container as a target: by name, `namespace/pod`, uid, id or the start of an id.
 
-use super::{Found, HINT, ambiguous, near, pid, place};
+use super::{Found, HINT, ambiguous, near, offered, pid, place};
 use crate::error::{Error, ErrorId, Result};
 use crate::kernel::Live;
-use crate::kernel::holders::NETNS_DIRS;
 use crate::kernel::spaces::Owned;
 use crate::model::Owner;
 
@@ -112,7 +111,11 @@ fn unknown(live: &mut Live, name: &str, kind: Kind) -> Error {
         Kind::Container => "no container of this machine is",
         Kind::Any => "no pod, no container, no namespace and no link of podnet's own namespace is",
     };
-    let names = names(live, kind);
+    let mut names = names(live, kind);
+    if kind == Kind::Any {
+        names.extend(offered::of_files());
+        names.extend(offered::of_links(live));
+    }
     let near = near::nearest(name, names.into_iter());
     let error = Error::new(ErrorId::UnknownTarget, format!("{what} {name:?}"));
     match near.is_empty() {
@@ -121,8 +124,8 @@ fn unknown(live: &mut Live, name: &str, kind: Kind) -> Error {
     }
 }
 
-/// All that could have been typed.
-fn names(live: &mut Live, kind: Kind) -> Vec<String> {
+/// Names of pods and containers, as they are typed.
+pub(super) fn names(live: &mut Live, kind: Kind) -> Vec<String> {
     let mut names = Vec::new();
     for owned in live.spaces.owned() {
         let Some(owner) = owned.owner else { continue };
@@ -132,16 +135,6 @@ fn names(live: &mut Live, kind: Kind) -> Vec<String> {
         if kind != Kind::Pod {
             names.extend(owner.containers.into_iter().filter(|c| !c.sandbox).filter_map(|c| c.name));
         }
-    }
-    if kind == Kind::Any {
-        let entries = NETNS_DIRS.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten().flatten();
-        names.extend(entries.filter_map(|e| e.file_name().into_string().ok()));
-        let own = live.spaces.own();
-        let links = live
-            .spaces
-            .socket(own)
-            .and_then(|(s, _)| crate::kernel::link::dump(s, crate::kernel::link::Where::Here).ok());
-        names.extend(links.into_iter().flat_map(|dump| dump.items).map(|link| link.ifname));
     }
     names
 }

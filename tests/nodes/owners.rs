@@ -15,10 +15,15 @@ pub fn tests() -> Vec<Test> {
         test!(paths_lead_from_name_to_name, Tools),
         test!(containers_on_the_network_of_the_host_are_named_there, Tools),
         test!(directory_of_the_same_name_is_no_pod, Tools),
+        test!(shells_offer_what_is_there, Tools),
     ]
 }
 
-const UID: [&str; 2] = ["0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d", "1f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d"];
+const UID: [&str; 3] = [
+    "0f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d",
+    "1f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d",
+    "2f6e4f54-2b29-4b6f-9e0e-5b3f5d1b2c3d",
+];
 
 /// A bridge with pods of these names (`namespace/pod`), whose runtimes left CNI's cache and the mounts behind. The
 /// first has the address 10.244.0.11 and the MAC 02:00:00:00:00:11.
@@ -220,4 +225,34 @@ fn directory_of_the_same_name_is_no_pod() {
     command.args(["-c", &format!("cd /; {} trace run/netns -4 --json", super::node::PODNET)]);
     let trace: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
     assert_eq!(trace["source"]["netns"], wanted);
+}
+
+/// What bash offers for the last of these words.
+fn completed(node: &Node, words: &[&str]) -> Vec<String> {
+    let script = format!(
+        "source <(COMPLETE=bash {podnet}); COMP_WORDS=({podnet} {}); COMP_CWORD={}; COMP_TYPE=9
+         $(complete -p podnet | sed 's/.*-F \\([^ ]*\\).*/\\1/') {podnet} '{}' >&2; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+        words.len(),
+        words.last().unwrap(),
+        podnet = super::node::PODNET,
+    );
+    let out = node.command("bash").args(["-c", &script]).output().unwrap();
+    assert!(out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+}
+
+fn shells_offer_what_is_there() {
+    let node = pods(&["dev/web", "dev/worker", "prod/db"]);
+    docker(&node, WEB, "shop", "bridge");
+    docker(&node, DB, "$(touch /run/pwned)", "bridge");
+    assert_eq!(completed(&node, &["trace", "dev/w"]), ["dev/web", "dev/worker"]);
+    assert_eq!(completed(&node, &["trace", "dev/web", "--to", "prod/"]), ["prod/db"]);
+    assert_eq!(completed(&node, &["trace", "sh"]), ["shop"]);
+    assert_eq!(completed(&node, &["trace", "veth"]), ["veth0", "veth1", "veth2"]);
+    assert_eq!(completed(&node, &["trace", "nothing"]), [""; 0]);
+    let all = completed(&node, &["trace", ""]);
+    assert!(all.contains(&"dev/web".to_owned()) && all.contains(&"shop".to_owned()), "{all:?}");
+    assert!(!all.iter().any(|name| name.contains('$')), "{all:?}");
 }

@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use crate::agree::{Truth, agree, agree_with_daemons_down, list};
 use crate::machine::Machine;
+use crate::node::Run;
 use crate::{Test, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
         test!(containers, "dockerd", "docker", "containerd", "strace"),
         test!(containers_of_a_kubelet, "dockerd", "docker", "containerd"),
+        test!(one_who_may_only_speak_to_the_socket, "dockerd", "docker", "containerd", "setpriv"),
         test!(pids_of_stale_state, "dockerd", "docker", "containerd"),
     ]
 }
@@ -94,6 +96,37 @@ fn containers_of_a_kubelet() {
     assert_eq!(truths.len(), 2);
     agree(&machine, &truths);
     assert!(machine.podnet("list").text().contains("\ndev/web-0 "));
+}
+
+fn one_who_may_only_speak_to_the_socket() {
+    let machine = machine("");
+    machine.sh("docker run -d --name web busy /bin/sleep 10000; docker run -d --name db busy /bin/sleep 10000");
+    machine.sh("chgrp 1600 /run/docker.sock; chmod 660 /run/docker.sock");
+    let all = truths(&machine);
+    let ask = |target: &str| {
+        let podnet = crate::node::PODNET;
+        let line = format!(
+            "setpriv --reuid 1500 --regid 1500 --groups 1600 timeout -s KILL 30 {podnet} trace {target} -4 --json"
+        );
+        let source = Run::new(&[target], machine.command("sh").args(["-c", &line]).output().unwrap());
+        serde_json::from_slice::<Value>(&source.stdout).unwrap()
+    };
+    for truth in &all {
+        for target in [truth.pid.to_string(), truth.name.clone()] {
+            let trace = ask(&target);
+            assert_eq!(trace["source"]["pid"], truth.pid, "{target}");
+            assert_eq!(trace["source"]["owner"]["name"], truth.name.as_str(), "{target}");
+            assert_eq!(trace["source"]["owner"]["containers"][0]["id"], truth.id.as_str(), "{target}");
+        }
+    }
+    // It accepts and never answers: a gap, and the id.
+    machine.sh("kill -STOP $(pidof dockerd)");
+    for truth in &all {
+        let trace = ask(&truth.pid.to_string());
+        assert_eq!(trace["source"]["owner"]["name"], truth.id[..12]);
+        let is_told = |gap: &Value| gap["at"] == "docker.sock" && gap["why"].as_str().unwrap().contains("no answer");
+        assert!(trace["gaps"].as_array().unwrap().iter().any(is_told), "{:#}", trace["gaps"]);
+    }
 }
 
 fn pids_of_stale_state() {
