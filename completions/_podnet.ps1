@@ -30,6 +30,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('trace', 'trace', [CompletionResultType]::ParameterValue, 'Show the way of a container''s packets: pod, veth, bridge, route, uplink')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List every network namespace, who is in it and how it is wired')
+            [CompletionResult]::new('snapshot', 'snapshot', [CompletionResultType]::ParameterValue, 'Record everything that podnet sees of this machine, to be asked later and elsewhere')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Build a private node to try podnet on; no root needed, nothing left behind')
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails')
             [CompletionResult]::new('detach', 'detach', [CompletionResultType]::ParameterValue, 'Take away what attach made, and only that')
@@ -40,6 +41,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
         }
         'podnet;trace' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Follow packets to this address or target, instead of to wherever each interface leads')
+            [CompletionResult]::new('--snapshot', '--snapshot', [CompletionResultType]::ParameterName, 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'The packets'' source address, instead of the one that the namespace picks')
             [CompletionResult]::new('--proto', '--proto', [CompletionResultType]::ParameterName, 'Their protocol')
             [CompletionResult]::new('--sport', '--sport', [CompletionResultType]::ParameterName, 'Their source port')
@@ -64,9 +66,23 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('--bridge', '--bridge', [CompletionResultType]::ParameterName, 'Only namespaces with a link on this bridge, or the bridge itself')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character')
             [CompletionResult]::new('--holder', '--holder', [CompletionResultType]::ParameterName, 'Only namespaces that something of this kind holds')
+            [CompletionResult]::new('--snapshot', '--snapshot', [CompletionResultType]::ParameterName, 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at threads, open files and sockets: slower, needs root to see those of others')
             [CompletionResult]::new('--wide', '--wide', [CompletionResultType]::ParameterName, 'All columns, as wide as they are')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
+            [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'podnet;snapshot' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to this file, compressed if its name ends in .gz; without it to stdout')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to this file, compressed if its name ends in .gz; without it to stdout')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at threads, open files and sockets: slower, needs root to see those of others')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
             [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -156,6 +172,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
         'podnet;help' {
             [CompletionResult]::new('trace', 'trace', [CompletionResultType]::ParameterValue, 'Show the way of a container''s packets: pod, veth, bridge, route, uplink')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'List every network namespace, who is in it and how it is wired')
+            [CompletionResult]::new('snapshot', 'snapshot', [CompletionResultType]::ParameterValue, 'Record everything that podnet sees of this machine, to be asked later and elsewhere')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Build a private node to try podnet on; no root needed, nothing left behind')
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails')
             [CompletionResult]::new('detach', 'detach', [CompletionResultType]::ParameterValue, 'Take away what attach made, and only that')
@@ -168,6 +185,9 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             break
         }
         'podnet;help;list' {
+            break
+        }
+        'podnet;help;snapshot' {
             break
         }
         'podnet;help;demo' {

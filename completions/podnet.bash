@@ -37,6 +37,9 @@ _podnet() {
             podnet,schema)
                 cmd="podnet__subcmd__schema"
                 ;;
+            podnet,snapshot)
+                cmd="podnet__subcmd__snapshot"
+                ;;
             podnet,trace)
                 cmd="podnet__subcmd__trace"
                 ;;
@@ -61,6 +64,9 @@ _podnet() {
             podnet__subcmd__help,schema)
                 cmd="podnet__subcmd__help__subcmd__schema"
                 ;;
+            podnet__subcmd__help,snapshot)
+                cmd="podnet__subcmd__help__subcmd__snapshot"
+                ;;
             podnet__subcmd__help,trace)
                 cmd="podnet__subcmd__help__subcmd__trace"
                 ;;
@@ -71,7 +77,7 @@ _podnet() {
 
     case "${cmd}" in
         podnet)
-            opts="-h -V --json --color --ascii --help --version trace list demo attach detach exec schema help"
+            opts="-h -V --json --color --ascii --help --version trace list snapshot demo attach detach exec schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -229,7 +235,7 @@ _podnet() {
             return 0
             ;;
         podnet__subcmd__help)
-            opts="trace list demo attach detach exec schema help"
+            opts="trace list snapshot demo attach detach exec schema help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,6 +346,20 @@ _podnet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        podnet__subcmd__help__subcmd__snapshot)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         podnet__subcmd__help__subcmd__trace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -355,7 +375,7 @@ _podnet() {
             return 0
             ;;
         podnet__subcmd__list)
-            opts="-h -V --bridge --name --holder --deep --wide --json --color --ascii --help --version"
+            opts="-h -V --bridge --name --holder --deep --snapshot --wide --json --color --ascii --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -371,6 +391,10 @@ _podnet() {
                     ;;
                 --holder)
                     COMPREPLY=($(compgen -W "process thread mount fd socket none" -- "${cur}"))
+                    return 0
+                    ;;
+                --snapshot)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --color)
@@ -402,14 +426,44 @@ _podnet() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        podnet__subcmd__snapshot)
+            opts="-o -h -V --output --deep --json --color --ascii --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         podnet__subcmd__trace)
-            opts="-4 -6 -h -V --to --reply --from --proto --sport --dport --mark --tos --ipv4 --ipv6 --json --color --ascii --help --version"
+            opts="-4 -6 -h -V --to --snapshot --reply --from --proto --sport --dport --mark --tos --ipv4 --ipv6 --json --color --ascii --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --snapshot)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -27,6 +27,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand --version 'Print version'
             cand trace 'Show the way of a container''s packets: pod, veth, bridge, route, uplink'
             cand list 'List every network namespace, who is in it and how it is wired'
+            cand snapshot 'Record everything that podnet sees of this machine, to be asked later and elsewhere'
             cand demo 'Build a private node to try podnet on; no root needed, nothing left behind'
             cand attach 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
             cand detach 'Take away what attach made, and only that'
@@ -36,6 +37,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
         }
         &'podnet;trace'= {
             cand --to 'Follow packets to this address or target, instead of to wherever each interface leads'
+            cand --snapshot 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin'
             cand --from 'The packets'' source address, instead of the one that the namespace picks'
             cand --proto 'Their protocol'
             cand --sport 'Their source port'
@@ -59,9 +61,22 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand --bridge 'Only namespaces with a link on this bridge, or the bridge itself'
             cand --name 'Only namespaces whose name, or that of a container in them, matches; * and ? stand for any text and any character'
             cand --holder 'Only namespaces that something of this kind holds'
+            cand --snapshot 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin'
             cand --color 'Colour the text'
             cand --deep 'Also look at threads, open files and sockets: slower, needs root to see those of others'
             cand --wide 'All columns, as wide as they are'
+            cand --json 'Write one JSON document instead of text'
+            cand --ascii 'Draw with ASCII characters only'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'podnet;snapshot'= {
+            cand -o 'Write to this file, compressed if its name ends in .gz; without it to stdout'
+            cand --output 'Write to this file, compressed if its name ends in .gz; without it to stdout'
+            cand --color 'Colour the text'
+            cand --deep 'Also look at threads, open files and sockets: slower, needs root to see those of others'
             cand --json 'Write one JSON document instead of text'
             cand --ascii 'Draw with ASCII characters only'
             cand -h 'Print help (see more with ''--help'')'
@@ -145,6 +160,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
         &'podnet;help'= {
             cand trace 'Show the way of a container''s packets: pod, veth, bridge, route, uplink'
             cand list 'List every network namespace, who is in it and how it is wired'
+            cand snapshot 'Record everything that podnet sees of this machine, to be asked later and elsewhere'
             cand demo 'Build a private node to try podnet on; no root needed, nothing left behind'
             cand attach 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
             cand detach 'Take away what attach made, and only that'
@@ -155,6 +171,8 @@ set edit:completion:arg-completer[podnet] = {|@words|
         &'podnet;help;trace'= {
         }
         &'podnet;help;list'= {
+        }
+        &'podnet;help;snapshot'= {
         }
         &'podnet;help;demo'= {
         }

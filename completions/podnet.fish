@@ -33,6 +33,7 @@ complete -c podnet -n "__fish_podnet_needs_command" -s h -l help -d 'Print help 
 complete -c podnet -n "__fish_podnet_needs_command" -s V -l version -d 'Print version'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
+complete -c podnet -n "__fish_podnet_needs_command" -f -a "snapshot" -d 'Record everything that podnet sees of this machine, to be asked later and elsewhere'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "attach" -d 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "detach" -d 'Take away what attach made, and only that'
@@ -40,6 +41,7 @@ complete -c podnet -n "__fish_podnet_needs_command" -f -a "exec" -d 'Run a progr
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
 complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address or target, instead of to wherever each interface leads' -r
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l snapshot -d 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin' -r -F
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l from -d 'The packets\' source address, instead of the one that the namespace picks' -r
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l proto -d 'Their protocol' -r -f -a "tcp\t'TCP'
 udp\t'UDP'
@@ -66,6 +68,7 @@ mount\t'A bind mount'
 fd\t'An open file (with --deep)'
 socket\t'A socket (with --deep)'
 none\t'Nothing that podnet found'"
+complete -c podnet -n "__fish_podnet_using_subcommand list" -l snapshot -d 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin' -r -F
 complete -c podnet -n "__fish_podnet_using_subcommand list" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -75,6 +78,15 @@ complete -c podnet -n "__fish_podnet_using_subcommand list" -l json -d 'Write on
 complete -c podnet -n "__fish_podnet_using_subcommand list" -l ascii -d 'Draw with ASCII characters only'
 complete -c podnet -n "__fish_podnet_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podnet -n "__fish_podnet_using_subcommand list" -s V -l version -d 'Print version'
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -s o -l output -d 'Write to this file, compressed if its name ends in .gz; without it to stdout' -r -F
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
+always\t'Always'
+never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l deep -d 'Also look at threads, open files and sockets: slower, needs root to see those of others'
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l json -d 'Write one JSON document instead of text'
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l ascii -d 'Draw with ASCII characters only'
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -s V -l version -d 'Print version'
 complete -c podnet -n "__fish_podnet_using_subcommand demo" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -138,11 +150,12 @@ complete -c podnet -n "__fish_podnet_using_subcommand schema" -l json -d 'Write 
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -l ascii -d 'Draw with ASCII characters only'
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podnet -n "__fish_podnet_using_subcommand schema" -s V -l version -d 'Print version'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "attach" -d 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "detach" -d 'Take away what attach made, and only that'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "exec" -d 'Run a program of this machine in the network of a namespace'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
-complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list demo attach detach exec schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "trace" -d 'Show the way of a container\'s packets: pod, veth, bridge, route, uplink'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "list" -d 'List every network namespace, who is in it and how it is wired'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "snapshot" -d 'Record everything that podnet sees of this machine, to be asked later and elsewhere'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "demo" -d 'Build a private node to try podnet on; no root needed, nothing left behind'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "attach" -d 'Plug a namespace into a bridge: plan, do, verify, and undo where that fails'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "detach" -d 'Take away what attach made, and only that'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "exec" -d 'Run a program of this machine in the network of a namespace'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "schema" -d 'Print the JSON Schema of what --json writes'
+complete -c podnet -n "__fish_podnet_using_subcommand help; and not __fish_seen_subcommand_from trace list snapshot demo attach detach exec schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

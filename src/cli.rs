@@ -4,6 +4,7 @@ mod wiring;
 
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -62,6 +63,8 @@ pub enum Command {
     Trace(TraceArgs),
     /// List every network namespace, who is in it and how it is wired
     List(ListArgs),
+    /// Record everything that podnet sees of this machine, to be asked later and elsewhere
+    Snapshot(SnapshotArgs),
     /// Build a private node to try podnet on; no root needed, nothing left behind
     Demo(DemoArgs),
     /// Plug a namespace into a bridge: plan, do, verify, and undo where that fails
@@ -95,6 +98,7 @@ Examples:
   podnet trace 4711 --to 172.22.1.7 --proto tcp --dport 443 --reply
                                           the same for HTTPS, with the answers' way
   podnet trace veth12acb4c1 --json | jq '.paths[].verdict'
+  podnet trace blue --snapshot node.json  the same from a recording, on any machine
 
 {EXIT_CODES}"))]
 pub struct TraceArgs {
@@ -103,6 +107,9 @@ pub struct TraceArgs {
     /// Follow packets to this address or target, instead of to wherever each interface leads
     #[arg(long, value_name = "ADDRESS|TARGET")]
     pub to: Option<String>,
+    /// Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
     /// Follow the answers' way, too, and say where the two differ
     #[arg(long)]
     pub reply: bool,
@@ -152,6 +159,25 @@ fn number<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
     parsed.ok().and_then(|n| T::try_from(n).ok()).ok_or_else(|| "not a number that fits".to_owned())
 }
 
+/// Arguments of `podnet snapshot`.
+#[derive(Debug, Args)]
+#[command(after_help = format!("\
+Examples:
+  podnet snapshot -o node.json.gz         everything seen, as one compressed file
+  podnet trace blue --snapshot node.json.gz
+  podnet list --snapshot node.json.gz
+  ssh node podnet snapshot | podnet trace blue --snapshot -
+
+{EXIT_CODES}"))]
+pub struct SnapshotArgs {
+    /// Write to this file, compressed if its name ends in .gz; without it to stdout
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Also look at threads, open files and sockets: slower, needs root to see those of others
+    #[arg(long)]
+    pub deep: bool,
+}
+
 /// Arguments of `podnet list`.
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
@@ -176,6 +202,9 @@ pub struct ListArgs {
     /// Also look at threads, open files and sockets: slower, needs root to see those of others
     #[arg(long)]
     pub deep: bool,
+    /// Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Vec<PathBuf>,
     /// All columns, as wide as they are
     #[arg(long)]
     pub wide: bool,

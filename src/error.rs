@@ -44,6 +44,8 @@ pub enum ErrorId {
     Conflict,
     /// A signal asked podnet to stop.
     Interrupted,
+    /// A file is no snapshot, or one that this podnet cannot read.
+    Snapshot,
     /// A private namespace for the demo could not be made.
     Isolation,
     /// Anything else.

@@ -10,7 +10,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("error", &[]),
     ("model", &[]),
+    ("archive", &["error", "model"]),
     ("trace", &["model"]),
+    ("recorded", &["error", "model"]),
     ("render", &["error", "model"]),
     ("kernel", &["error", "model"]),
     ("runtime", &["error", "model"]),
@@ -18,7 +20,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wiring", &["error", "kernel", "model"]),
     ("target", &["error", "kernel", "model", "runtime"]),
     ("demo", &["error", "kernel", "model", "wiring"]),
-    ("commands", &["cli", "demo", "error", "kernel", "model", "render", "runtime", "target", "trace", "wiring"]),
+    (
+        "commands",
+        &[
+            "archive", "cli", "demo", "error", "kernel", "model", "recorded", "render", "runtime", "target", "trace",
+            "wiring",
+        ],
+    ),
     ("main", &["cli", "commands", "error", "render"]),
     ("lib", &[]),
 ];
@@ -28,6 +36,10 @@ const NEVER: &[(&str, &[&str])] = &[
     ("model", &["std::fs", "std::env", "std::io", "std::time", "std::process", "std::thread", "nix::", "tokio::"]),
     (
         "trace",
+        &["std::fs", "std::env", "std::io", "std::time", "std::process", "std::thread", "nix::", "tokio::", ".await"],
+    ),
+    (
+        "recorded",
         &["std::fs", "std::env", "std::io", "std::time", "std::process", "std::thread", "nix::", "tokio::", ".await"],
     ),
     ("wiring/plan", &["std::fs", "std::env", "std::io", "std::time", "std::process", "nix::", "tokio::", ".await"]),

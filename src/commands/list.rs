@@ -14,7 +14,10 @@ use crate::runtime::Owners;
 pub(super) fn run(args: &ListArgs, style: Style, json: bool) -> Result<Outcome> {
     // Asking for what only a deep look finds asks for the deep look.
     let deep = args.deep || matches!(args.holder, Some(HolderKind::Thread | HolderKind::Fd | HolderKind::Socket));
-    let mut listing = scan(if deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?;
+    let mut listing = match args.snapshot.is_empty() {
+        true => scan(if deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?,
+        false => super::snapshot::recordings(&args.snapshot)?.listing(),
+    };
     let text = if json {
         let wanted: Vec<NetnsId> = shown(&listing, args).iter().map(|n| n.netns).collect();
         listing.namespaces.retain(|n| wanted.contains(&n.netns));

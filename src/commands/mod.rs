@@ -7,6 +7,7 @@ mod detach;
 mod exec;
 mod list;
 mod schema;
+mod snapshot;
 mod trace;
 
 pub use complete::with_names;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<Outcome> {
     match cli.command {
         Command::Trace(args) => trace::run(&args, style, json),
         Command::List(args) => list::run(&args, style, json),
+        Command::Snapshot(args) => snapshot::run(&args, json),
         Command::Demo(args) => demo::run(&args, &cli.output, style),
         Command::Attach(args) => attach::run(&args, style, json),
         Command::Detach(args) => detach::run(&args, style, json),

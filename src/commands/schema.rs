@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema};
 use super::Outcome;
 use crate::cli::SchemaArgs;
 use crate::error::{Error, ErrorId, Exit, Result};
-use crate::model::{Attached, Demo, Detached, Listing, Trace};
+use crate::model::{Attached, Demo, Detached, Listing, Snapshot, Trace};
 use crate::render;
 
 /// The kinds of documents that podnet writes, each with its schema.
@@ -14,6 +14,7 @@ pub fn schemas() -> Vec<(&'static str, Schema)> {
     vec![
         ("trace", schema::<Trace>()),
         ("list", schema::<Listing>()),
+        ("snapshot", schema::<Snapshot>()),
         ("demo", schema::<Demo>()),
         ("attach", schema::<Attached>()),
         ("detach", schema::<Detached>()),

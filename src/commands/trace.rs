@@ -1,5 +1,6 @@
 //! `podnet trace`: find the namespace, follow its packets, show the way.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::Outcome;
@@ -15,20 +16,39 @@ use crate::trace::{self, Ask};
 pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome> {
     let traffic = traffic(args)?;
     let family = family(args)?;
-    let owners = Owners::new(Path::new("/"));
-    let mut live = Live::new(Spaces::new()?.named_by(Box::new(owners)));
     // What is wrong with an address is said before anything is looked for.
-    let to = args.to.as_deref().map(|to| target::destination(&mut live, to, family)).transpose()?;
-    if let (Some(from), Some(to)) = (args.from, to)
-        && from.is_ipv4() != to.is_ipv4()
-    {
-        return Err(Error::new(ErrorId::Usage, "--from and --to are of two families")
-            .hint("a packet has both addresses of one family"));
-    }
-    let source = target::resolve(&mut live, &args.target)?;
-    let (no_ipv4, no_ipv6) = (family == Some(true), family == Some(false));
-    let ask = Ask { to, from: args.from, traffic, reply: args.reply, no_ipv4, no_ipv6 };
-    let traced = trace::trace(&mut live, source.netns, &ask);
+    let address = args.to.as_deref().map(|to| target::address(to, family)).transpose()?.flatten();
+    let named = args.to.as_deref().filter(|_| address.is_none());
+    let ask = |to: Option<IpAddr>| {
+        if to.is_some_and(|to| args.from.is_some_and(|from| from.is_ipv4() != to.is_ipv4())) {
+            return Err(Error::new(ErrorId::Usage, "--from and --to are of two families")
+                .hint("a packet has both addresses of one family"));
+        }
+        let (no_ipv4, no_ipv6) = (family == Some(true), family == Some(false));
+        Ok(Ask { to, from: args.from, traffic, reply: args.reply, no_ipv4, no_ipv6 })
+    };
+    let (source, traced) = if args.snapshot.is_empty() {
+        let owners = Owners::new(Path::new("/"));
+        let mut live = Live::new(Spaces::new()?.named_by(Box::new(owners)));
+        let to = named.map(|to| target::destination(&mut live, to, family)).transpose()?.or(address);
+        let ask = ask(to)?;
+        let source = target::resolve(&mut live, &args.target)?;
+        let traced = trace::trace(&mut live, source.netns, &ask);
+        (source, traced)
+    } else {
+        let mut recorded = super::snapshot::recordings(&args.snapshot)?;
+        let to = match named {
+            Some(to) => {
+                let netns = recorded.resolve(to)?.netns;
+                Some(target::address_in(&mut recorded, netns, to, family)?)
+            }
+            None => address,
+        };
+        let ask = ask(to)?;
+        let source = recorded.resolve(&args.target)?;
+        let traced = trace::trace(&mut recorded, source.netns, &ask);
+        (source, traced)
+    };
     let trace = Trace {
         schema: SCHEMA,
         kind: "trace",

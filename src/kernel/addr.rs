@@ -57,23 +57,29 @@ fn decode(payload: &[u8]) -> Result<Option<(IfIndex, LinkAddr)>, DecodeError> {
     // if_addr.h, rtnetlink.h
     const IFA_ADDRESS: u16 = 1;
     const IFA_LOCAL: u16 = 2;
+    const IFA_FLAGS: u16 = 8;
     const RT_SCOPE_LINK: u8 = 253;
-    let Some(([_, prefix_len, _, scope, index @ ..], attributes)) = payload.split_first_chunk::<HEADER>() else {
+    let Some(([_, prefix_len, flags, scope, index @ ..], attributes)) = payload.split_first_chunk::<HEADER>() else {
         return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
     };
     let (mut address, mut local) = (None, None);
+    let mut flags = u32::from(*flags);
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         match attribute.kind() {
             IFA_ADDRESS => address = ip(attribute.value()),
             IFA_LOCAL => local = ip(attribute.value()),
+            // The header has room for eight of them only.
+            IFA_FLAGS => flags = attribute.value().first_chunk().map_or(flags, |b| u32::from_ne_bytes(*b)),
             _ => {}
         }
     }
     // On a point-to-point link IFA_ADDRESS is the other side's; IPv6 has IFA_LOCAL only there.
     Ok(local.or(address).map(|local| {
-        let link_scope = *scope == RT_SCOPE_LINK;
-        (IfIndex(u32::from_ne_bytes(*index)), LinkAddr { local, prefix_len: *prefix_len, link_scope })
+        let (scope, prefix_len) = (*scope, *prefix_len);
+        let peer = address.filter(|address| *address != local);
+        let addr = LinkAddr { local, prefix_len, link_scope: scope == RT_SCOPE_LINK, scope, peer, flags };
+        (IfIndex(u32::from_ne_bytes(*index)), addr)
     }))
 }
 

@@ -8,6 +8,7 @@ use rtnetlink::packet_core::DecodeError;
 
 use super::linkinfo;
 use super::nla::{self, text_of, u32_of};
+use super::snapshot::sysctl::{self, LinkConf};
 use super::socket::{Dump, Refused, Socket};
 use crate::model::{DevConf, IfIndex, Link, LlAddr, Nsid};
 
@@ -80,6 +81,11 @@ pub fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>, Refused>
 /// All links of a namespace.
 pub fn dump(socket: &mut Socket, place: Where) -> Result<Dump<Link>, Refused> {
     socket.dump(request(None, place), |payload| decode(payload).map(Some))
+}
+
+/// All links of a namespace, and the sysctls of each.
+pub fn dump_with_conf(socket: &mut Socket, place: Where) -> Result<Dump<(Link, Option<LinkConf>)>, Refused> {
+    socket.dump(request(None, place), |payload| Ok(Some((decode(payload)?, sysctl::of_link(payload)))))
 }
 
 /// Links of a kind; the kernel is asked for no others, where it knows the kind.

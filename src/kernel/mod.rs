@@ -2,6 +2,7 @@
 //! Nothing here changes anything, and nothing here judges.
 
 pub mod addr;
+mod beside;
 mod bpf;
 pub mod fdb;
 pub mod holders;
@@ -21,6 +22,7 @@ pub mod procnet;
 pub mod route;
 pub mod rule;
 mod scan;
+pub mod snapshot;
 pub mod socket;
 pub mod spaces;
 pub mod sysfs;
@@ -30,4 +32,4 @@ mod vlan;
 
 pub use crate::model::text;
 pub use live::Live;
-pub use scan::scan;
+pub use scan::{record, scan};

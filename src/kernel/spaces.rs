@@ -96,7 +96,7 @@ impl Spaces {
         let own = file.id();
         let is_host = host().map_or_else(|| procnet::shares_netns(Pid(1)) == Some(true), |host| host == own);
         let name = if is_host { "host" } else { "own" }.to_owned();
-        let netns = Netns { id: own, nsid: None, name, owner: None, pid: None };
+        let netns = Netns { id: own, nsid: None, name, node: None, owner: None, pid: None };
         let spaces = HashMap::from([(own, Space { netns, access: Access::Inside { file, socket } })]);
         Ok(Spaces {
             own,
@@ -123,7 +123,7 @@ impl Spaces {
     /// What is known of a namespace.
     pub fn netns(&self, id: NetnsId) -> Netns {
         self.spaces.get(&id).map_or_else(
-            || Netns { id, nsid: None, name: "unseen".to_owned(), owner: None, pid: None },
+            || Netns { id, nsid: None, name: "unseen".to_owned(), node: None, owner: None, pid: None },
             |space| space.netns.clone(),
         )
     }
@@ -199,7 +199,7 @@ impl Spaces {
         }
         let socket = Box::new(file.socket()?);
         let name = if Some(id) == host() { "host".to_owned() } else { name };
-        let netns = Netns { id, nsid: None, name, owner, pid };
+        let netns = Netns { id, nsid: None, name, node: None, owner, pid };
         self.spaces.insert(id, Space { netns, access: Access::Inside { file, socket } });
         Ok(id)
     }
@@ -239,7 +239,7 @@ impl Spaces {
         self.nsids.extend(number.map(|nsid| ((own, nsid), id)));
         let owner = self.owner_of(pid);
         let name = owner.as_ref().map_or(name, holders::called);
-        let netns = Netns { id, nsid: number, name, owner, pid: Some(pid) };
+        let netns = Netns { id, nsid: number, name, node: None, owner, pid: Some(pid) };
         if let Some(proc) = &mut facts.proc {
             self.gaps.append(&mut proc.gaps);
         } else {
@@ -281,7 +281,7 @@ impl Spaces {
         let id = NetnsId::Unopened { from: said_by.ino().unwrap_or(0), nsid };
         let name = format!("unseen namespace (nsid {nsid} in {})", self.netns(said_by).name);
         let own_number = (said_by == self.own).then_some(nsid);
-        let netns = Netns { id, nsid: own_number.or(Some(nsid)), name, owner: None, pid: None };
+        let netns = Netns { id, nsid: own_number.or(Some(nsid)), name, node: None, owner: None, pid: None };
         self.spaces.insert(id, Space { netns, access: Access::ByNsid { via: said_by, nsid } });
         self.nsids.insert((said_by, nsid), id);
         Ok(id)

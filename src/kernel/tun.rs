@@ -9,10 +9,18 @@ use nix::libc::{SYS_pidfd_getfd, SYS_pidfd_open, ioctl, syscall};
 use super::holders::{self, processes};
 use super::netns::NetnsFile;
 use super::text;
-use crate::model::{HeldBy, IfIndex, NetnsId, Pid};
+use crate::model::{HeldBy, IfIndex, Link, NetnsId, Pid};
+
+/// Processes that hold the other side of a tun or macvtap device.
+pub fn held_by(netns: NetnsId, link: &Link) -> Vec<HeldBy> {
+    match link.kind.as_str() {
+        "tun" => holders_of_tun(netns, &link.ifname),
+        _ => holders_of_tap(link.ifindex),
+    }
+}
 
 /// Processes that have a tun device of this name open, the surest first.
-pub fn holders_of_tun(netns: NetnsId, ifname: &str) -> Vec<HeldBy> {
+fn holders_of_tun(netns: NetnsId, ifname: &str) -> Vec<HeldBy> {
     let mut held = Vec::new();
     for (pid, _) in processes() {
         for fd in holders::files(pid).filter(|fd| leads_to(pid, *fd, "/dev/net/tun")) {
@@ -22,8 +30,8 @@ pub fn holders_of_tun(netns: NetnsId, ifname: &str) -> Vec<HeldBy> {
             // The name is one of its own namespace, which need not be that of the process.
             match netns_of(pid, fd) {
                 Ok(id) if id != netns => {}
-                Ok(_) => held.push(held_by(pid, true)),
-                Err(_) => held.push(held_by(pid, false)),
+                Ok(_) => held.push(holder(pid, true)),
+                Err(_) => held.push(holder(pid, false)),
             }
         }
     }
@@ -31,11 +39,11 @@ pub fn holders_of_tun(netns: NetnsId, ifname: &str) -> Vec<HeldBy> {
 }
 
 /// Processes that have the character device of a macvtap open; its number is the link's.
-pub fn holders_of_tap(ifindex: IfIndex) -> Vec<HeldBy> {
+fn holders_of_tap(ifindex: IfIndex) -> Vec<HeldBy> {
     let wanted = format!("/dev/tap{ifindex}");
     let holds = |pid: &Pid| holders::files(*pid).any(|fd| leads_to(*pid, fd, &wanted));
     // Namespaces can have links of the same index, and then nodes of the same name.
-    finish(processes().map(|(pid, _)| pid).filter(holds).map(|pid| held_by(pid, false)).collect())
+    finish(processes().map(|(pid, _)| pid).filter(holds).map(|pid| holder(pid, false)).collect())
 }
 
 fn finish(mut held: Vec<HeldBy>) -> Vec<HeldBy> {
@@ -44,7 +52,7 @@ fn finish(mut held: Vec<HeldBy>) -> Vec<HeldBy> {
     held
 }
 
-fn held_by(pid: Pid, sure: bool) -> HeldBy {
+fn holder(pid: Pid, sure: bool) -> HeldBy {
     let comm = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     HeldBy { pid, comm: text(comm.trim_ascii_end()), sure }
 }

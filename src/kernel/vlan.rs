@@ -8,14 +8,26 @@ use crate::model::{IfIndex, PortVlan};
 
 /// VLANs of a port of a bridge, or of the bridge itself.
 pub fn of(socket: &mut Socket, port: IfIndex) -> Result<Dump<PortVlan>, Refused> {
+    let dump = socket.dump(request(port), |payload| decode(payload, port).map(Some))?;
+    let items = dump.items.into_iter().flatten().collect();
+    Ok(Dump { items, undecodable: dump.undecodable, interrupted: dump.interrupted })
+}
+
+/// VLANs of every port and every bridge of a namespace.
+pub fn all(socket: &mut Socket) -> Result<Dump<(IfIndex, Vec<PortVlan>)>, Refused> {
+    socket.dump(request(IfIndex(0)), |payload| {
+        let port = payload.get(4..).and_then(nla::u32_of).map(IfIndex);
+        port.map(|port| Ok((port, decode(payload, port)?))).transpose()
+    })
+}
+
+fn request(port: IfIndex) -> Request {
     const AF_BRIDGE: u8 = 7;
     const RTM_GETVLAN: u16 = 114;
     // struct br_vlan_msg: family, three bytes of nothing, index
     let mut message = vec![AF_BRIDGE, 0, 0, 0];
     message.extend(port.0.to_ne_bytes());
-    let dump = socket.dump(Request::raw(RTM_GETVLAN, message), |payload| decode(payload, port).map(Some))?;
-    let items = dump.items.into_iter().flatten().collect();
-    Ok(Dump { items, undecodable: dump.undecodable, interrupted: dump.interrupted })
+    Request::raw(RTM_GETVLAN, message)
 }
 
 fn decode(payload: &[u8], port: IfIndex) -> Result<Vec<PortVlan>, DecodeError> {

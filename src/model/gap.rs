@@ -1,10 +1,10 @@
 //! What could not be seen. A gap is data like any other fact: it is printed, it is in the JSON, it is never an error.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something that podnet would have looked at and could not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
     /// What was not seen: "routes", "ns/net of pid 812", "links".
     pub what: String,
@@ -13,7 +13,7 @@ pub struct Gap {
     /// Why not, with the kernel's own error where there was one.
     pub why: String,
     /// What would show it: the missing capability, or the thing to run podnet as.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<String>,
 }
 

@@ -21,7 +21,7 @@ pub struct Nsid(pub i32);
 pub struct Pid(pub u32);
 
 /// Number of a routing table (`RTA_TABLE`); 254 is main, 255 local.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct TableId(pub u32);
 
@@ -60,6 +60,15 @@ pub enum NetnsId {
         /// The number.
         nsid: Nsid,
     },
+    /// A namespace of a recording.
+    Recorded {
+        /// Which of the recordings that are asked.
+        snapshot: u32,
+        /// Its place in that one.
+        at: u32,
+        /// Inode number at the time, where it was known.
+        ino: Option<u64>,
+    },
     /// The namespace of a process whose `ns/net` may not be opened and that has no nsid in podnet's own namespace.
     OfPid(Pid),
 }
@@ -69,6 +78,7 @@ impl NetnsId {
     pub fn ino(&self) -> Option<u64> {
         match self {
             NetnsId::Inode { ino, .. } => Some(*ino),
+            NetnsId::Recorded { ino, .. } => *ino,
             _ => None,
         }
     }
@@ -164,15 +174,19 @@ impl std::str::FromStr for LlAddr {
     }
 }
 
-impl<'de> Deserialize<'de> for LlAddr {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl Serialize for LlAddr {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for LlAddr {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        if text.is_empty() {
+            return Ok(LlAddr::new(&[]));
+        }
+        text.parse().map_err(|_| serde::de::Error::custom(format_args!("{text:?} is no link-layer address")))
     }
 }
 

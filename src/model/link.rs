@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{IfIndex, LlAddr, Nsid};
 
@@ -17,6 +17,65 @@ pub struct LinkAddr {
     pub prefix_len: u8,
     /// Link scope (`ifa_scope`): never leaves the segment.
     pub link_scope: bool,
+    /// How far it is valid (`ifa_scope`): 0 anywhere, 253 on the link, 254 here.
+    pub scope: u8,
+    /// Address of the other side of a point-to-point link (`IFA_ADDRESS`), where it is not the own one.
+    pub peer: Option<IpAddr>,
+    /// `IFA_F_*` (`IFA_FLAGS`): secondary, deprecated, tentative, ...
+    pub flags: u32,
+}
+
+impl LinkAddr {
+    /// An address of which no more than this is known.
+    pub fn new(local: IpAddr, prefix_len: u8, link_scope: bool) -> Self {
+        let scope = if link_scope { 253 } else { 0 };
+        LinkAddr { local, prefix_len, link_scope, scope, peer: None, flags: 0 }
+    }
+}
+
+/// All of an address, for recordings: what is shown of it elsewhere is less.
+mod whole {
+    use super::*;
+
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    pub(super) struct Whole {
+        /// The link's own address (`IFA_LOCAL`; `IFA_ADDRESS` for IPv6).
+        local: IpAddr,
+        /// Length of the prefix (`ifa_prefixlen`).
+        prefixlen: u8,
+        /// How far it is valid (`ifa_scope`).
+        #[serde(default, skip_serializing_if = "is_default")]
+        scope: u8,
+        /// Address of the other side (`IFA_ADDRESS`).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<IpAddr>,
+        /// `IFA_F_*` (`IFA_FLAGS`).
+        #[serde(default, skip_serializing_if = "is_default")]
+        flags: u32,
+    }
+
+    pub(super) fn serialize<S: Serializer>(addrs: &[LinkAddr], s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(addrs.iter().map(|a| Whole {
+            local: a.local,
+            prefixlen: a.prefix_len,
+            scope: a.scope,
+            peer: a.peer,
+            flags: a.flags,
+        }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<LinkAddr>, D::Error> {
+        let whole = Vec::<Whole>::deserialize(d)?;
+        let addr = |a: Whole| {
+            let Whole { local, prefixlen, scope, peer, flags } = a;
+            LinkAddr { local, prefix_len: prefixlen, link_scope: scope == 253, scope, peer, flags }
+        };
+        Ok(whole.into_iter().map(addr).collect())
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl fmt::Display for LinkAddr {
@@ -41,7 +100,7 @@ impl JsonSchema for LinkAddr {
 }
 
 /// What only links of one kind have (`IFLA_INFO_DATA`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KindData {
     /// A bridge.
@@ -148,7 +207,7 @@ pub enum KindData {
 }
 
 /// A link's state as a port of a bridge (`IFLA_INFO_SLAVE_DATA`).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BridgePort {
     /// `disabled`, `listening`, `learning`, `forwarding` or `blocking` (`IFLA_BRPORT_STATE`).
     pub state: String,
@@ -167,7 +226,7 @@ pub struct BridgePort {
 }
 
 /// A link's state as a port of a bond (`IFLA_INFO_SLAVE_DATA`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BondPort {
     /// In use; else a backup, which sends nothing and takes nothing in (`IFLA_BOND_SLAVE_STATE`).
     pub active: bool,
@@ -176,7 +235,7 @@ pub struct BondPort {
 }
 
 /// The link's own sysctls that decide a packet's way (`IFLA_AF_SPEC`); for IPv4 the value of the link itself.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DevConf {
     /// `net.ipv4.conf.<link>.forwarding`.
     pub forwarding4: Option<bool>,
@@ -189,42 +248,55 @@ pub struct DevConf {
 }
 
 /// One link of a namespace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
 pub struct Link {
     /// Index within the namespace.
     pub ifindex: IfIndex,
     /// Name (`IFLA_IFNAME`); bytes that are no UTF-8 are written `\xNN`.
     pub ifname: String,
     /// What somebody has written beside it (`IFLA_IFALIAS`).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
-    /// Link group; 0 is the default one (`IFLA_GROUP`).
-    pub group: u32,
     /// rtnl link kind (`IFLA_INFO_KIND`); `loopback`, or `device` for a physical or virtio device, which have none.
     pub kind: String,
     /// Link-layer address (`IFLA_ADDRESS`).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<LlAddr>,
     /// Greatest packet in bytes (`IFLA_MTU`); absent where it could not be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
     /// Neither asks for link-layer addresses nor answers (`IFF_NOARP`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub noarp: bool,
     /// Operational state in the words of `ip link` (`IFLA_OPERSTATE`).
     pub operstate: String,
     /// Carrier (`IFLA_CARRIER`).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub carrier: Option<bool>,
     /// Bridge, bond, team or VRF that it is a port of (`IFLA_MASTER`).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub master: Option<IfIndex>,
+    /// Group that rules can name; 0 is the default one (`IFLA_GROUP`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub group: u32,
     /// The other end, or the link below (`IFLA_LINK`). The kernel leaves it out where it equals the link's own index
     /// in another namespace; the readers here put it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<IfIndex>,
     /// Namespace of the other end, as the namespace that was asked numbers it (`IFLA_LINK_NETNSID`); absent: the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub link_netnsid: Option<Nsid>,
     /// What only links of this kind have.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<KindData>,
     /// Kind of the master (`IFLA_INFO_SLAVE_KIND`).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port_kind: Option<String>,
     /// State as a bridge port.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<BridgePort>,
     /// State as a port of a bond.
     pub bond_port: Option<BondPort>,
@@ -237,10 +309,14 @@ pub struct Link {
     /// Name of the physical function, for a virtual one (`physfn` of the hardware in sysfs).
     pub pf: Option<String>,
     /// Driver of a physical or virtio device (`/sys/class/net/<ifname>/device/driver`), where sysfs shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// Sysctls of the link.
+    #[serde(skip_serializing_if = "is_default")]
     pub conf: DevConf,
     /// Addresses, where they were asked for.
+    #[serde(with = "whole", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<whole::Whole>")]
     pub addrs: Vec<LinkAddr>,
 }
 

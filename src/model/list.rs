@@ -29,6 +29,9 @@ pub struct ListedNetns {
     pub name: String,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
+    /// Machine that it was recorded on, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Containers without a namespace of their own that use this one, which is the host's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tenants: Vec<Owner>,

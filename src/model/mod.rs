@@ -20,6 +20,7 @@ mod plan;
 mod program;
 mod route;
 mod scene;
+mod snapshot;
 mod text;
 mod topology;
 mod tunnel;
@@ -43,6 +44,10 @@ pub use plan::{Change, Masquerade, NetnsRef, NewLink, Plan, PlanStep, Reservatio
 pub use program::Program;
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
+pub use snapshot::{
+    RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedLink, RecordedNeigh, RecordedNetns,
+    RecordedNexthop, RecordedPeer, RecordedPrograms, RecordedRoute, RecordedRule, RecordedVlans, RuleAction, Snapshot,
+};
 pub use text::text;
 pub use topology::{Ports, RouteAnswer, Seen, Topology};
 pub use tunnel::{Encap, Remote};

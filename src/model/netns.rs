@@ -1,12 +1,12 @@
 //! A network namespace and what keeps it alive.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{NetnsId, Nsid, Owner, Pid};
 
 /// What holds a namespace open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum HolderType {
     /// A process whose main thread is in the namespace (`/proc/<pid>/ns/net`).
@@ -22,7 +22,7 @@ pub enum HolderType {
 }
 
 /// One thing that holds a namespace open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
     /// What sort of holder.
     #[serde(rename = "type")]
@@ -30,10 +30,10 @@ pub struct Holder {
     /// The process; for a mount, a process that sees the mount.
     pub pid: Pid,
     /// Name of the process (`/proc/<pid>/comm`); absent for a mount.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comm: Option<String>,
     /// Where the namespace can be opened from podnet's own mount namespace.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
@@ -46,6 +46,8 @@ pub struct Netns {
     pub nsid: Option<Nsid>,
     /// What a person calls it: `host`, a name under the netns directory, the oldest process.
     pub name: String,
+    /// Machine that it is on, where recordings of several are asked.
+    pub node: Option<String>,
     /// Whom it belongs to.
     pub owner: Option<Owner>,
     /// The process that podnet reached it through.

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Gap, Holder, Pid};
 
 /// The workload that a namespace was made for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Owner {
     /// What made it: `containerd`, `cri-o`, `docker`, `podman`, `lxc`, `nspawn`, `cni` (known from CNI alone);
     /// where no runtime is known `systemd` (a service), `netns` (a name under a netns directory) or `process`.
@@ -20,10 +20,10 @@ pub struct Owner {
     /// Every container that shares the namespace, as far as that was looked for; the sandbox first.
     pub containers: Vec<Container>,
     /// Uid of the user whose own (rootless) runtime made it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<u32>,
     /// Name of the container that it was made inside of: every name here is then that one's word, and begins with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
 }
 
@@ -35,7 +35,7 @@ impl Owner {
 }
 
 /// A Kubernetes pod's identity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PodName {
     /// Kubernetes namespace.
     pub namespace: String,
@@ -46,7 +46,7 @@ pub struct PodName {
 }
 
 /// One container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Container {
     /// The runtime's id.
     pub id: String,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     BridgePort, Chain, Encap, FdbEntry, Finding, Gap, Holder, IfIndex, LinkAddr, LlAddr, Neigh, NetnsId, Nsid, Owner,
@@ -28,6 +28,8 @@ pub enum Step {
     Upper,
     /// Out of a tunnel, at its other end.
     Tunnel,
+    /// Over the network between two recorded machines.
+    Wire,
     /// Delivered inside the namespace.
     Local,
 }
@@ -76,6 +78,9 @@ pub struct Hop {
     pub nsid: Option<Nsid>,
     /// What a person calls the namespace.
     pub netns_name: String,
+    /// Machine that it is on, where recordings of several are asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Name of the device.
     pub ifname: String,
     /// Its index within the namespace.
@@ -137,7 +142,7 @@ pub struct Hop {
 }
 
 /// A process that holds the other side of a tun device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldBy {
     /// The process.
     pub pid: Pid,

@@ -53,10 +53,10 @@ impl RouteType {
 }
 
 /// One of several next hops of a multipath route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nexthop {
     /// Router to send to (`RTA_GATEWAY`, `RTA_VIA`); none: the destination is on the link.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// Link to send by (`rtnh_ifindex`).
     #[serde(rename = "oif")]

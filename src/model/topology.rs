@@ -109,6 +109,12 @@ pub trait Topology {
     /// Link-layer addresses that a link takes frames for besides its own: those of macvlans on top of it.
     fn also_taken(&mut self, at: LinkId) -> Seen<Vec<LlAddr>>;
 
+    /// The link of another machine by which a packet comes in that leaves this one by `at`, handed to `to`, whose
+    /// link-layer address the sender may know; none: that machine is not known.
+    fn beyond(&mut self, _at: LinkId, _to: IpAddr, _lladdr: Option<LlAddr>) -> Seen<Option<LinkId>> {
+        Ok(None)
+    }
+
     /// Gaps that came up on the way to answers that were had all the same.
     fn take_gaps(&mut self) -> Vec<Gap>;
 }

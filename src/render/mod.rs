@@ -6,6 +6,7 @@ pub mod demo;
 mod error;
 mod owners;
 pub mod path;
+pub mod snapshot;
 mod style;
 pub mod table;
 mod wires;
@@ -14,6 +15,13 @@ pub use error::{ErrorDocument, error};
 pub use style::{Style, escape};
 
 use serde::Serialize;
+
+/// A value as JSON on one line.
+pub fn compact<T: Serialize>(value: &T) -> String {
+    let mut text = serde_json::to_string(value).unwrap_or_default();
+    text.push('\n');
+    text
+}
 
 /// A value as indented JSON with a line break at its end.
 pub fn json<T: Serialize>(value: &T) -> String {

@@ -197,7 +197,7 @@ mod tests {
     fn link(ifindex: u32, ifname: &str, kind: &str, addr: Option<&str>) -> ListedLink {
         let parsed = |a: &str| {
             let (ip, len) = a.split_once('/').unwrap();
-            LinkAddr { local: ip.parse().unwrap(), prefix_len: len.parse().unwrap(), link_scope: false }
+            LinkAddr::new(ip.parse().unwrap(), len.parse().unwrap(), false)
         };
         ListedLink {
             ifname: ifname.to_owned(),
@@ -216,6 +216,7 @@ mod tests {
         let holder =
             |pid| Holder { holder: HolderType::Process, pid: Pid(pid), comm: Some(comm.to_owned()), path: None };
         ListedNetns {
+            node: None,
             netns,
             nsid: Some(Nsid(0)),
             name: name.to_owned(),

@@ -7,8 +7,9 @@ use crate::error::{Error, ErrorId, Result};
 use crate::kernel::Live;
 use crate::model::{Link, NetnsId, Topology};
 
-/// The address that the text means. `ipv6`: only one of that family will do; none: IPv4 is taken where there is both.
-pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<IpAddr> {
+/// The address that the text is; none: it is no address but somebody who has one. `ipv6`: only one of that family
+/// will do.
+pub fn address(target: &str, ipv6: Option<bool>) -> Result<Option<IpAddr>> {
     let literal = match target.strip_prefix("ip:") {
         Some(text) => Some(addr::ip(text)?),
         None => target.parse().ok(),
@@ -19,21 +20,32 @@ pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<
                 .hint("leave --to away to see where everything else goes"));
         }
         return match ipv6.is_some_and(|ipv6| ipv6 != ip.is_ipv6()) {
-            false => Ok(ip),
+            false => Ok(Some(ip)),
             true => Err(Error::new(ErrorId::Usage, "the address of --to is of the family that was left out")
                 .hint("leave -4 or -6 away: --to decides the family")),
         };
     }
+    Ok(None)
+}
+
+/// The address of the one whom the text means. `ipv6`: only one of that family will do; none: IPv4 is taken where there
+/// is both.
+pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<IpAddr> {
     let netns = find(live, target)?.netns;
-    let links = live.links(netns).map_err(|gap| {
+    address_in(live, netns, target, ipv6)
+}
+
+/// The address that others know a namespace by, which the text means.
+pub fn address_in(topology: &mut dyn Topology, netns: NetnsId, target: &str, ipv6: Option<bool>) -> Result<IpAddr> {
+    let links = topology.links(netns).map_err(|gap| {
         Error::new(ErrorId::NoPermission, format!("the addresses of {target} cannot be seen: {}", gap.why)).hint(ROOT)
     })?;
     let families = match ipv6 {
         Some(ipv6) => vec![ipv6],
         None => vec![false, true],
     };
-    families.into_iter().find_map(|ipv6| address(live, netns, &links, ipv6)).ok_or_else(|| {
-        let name = live.netns(netns).name;
+    families.into_iter().find_map(|ipv6| known_by(topology, netns, &links, ipv6)).ok_or_else(|| {
+        let name = topology.netns(netns).name;
         let family = match ipv6 {
             Some(true) => "IPv6 ",
             Some(false) => "IPv4 ",
@@ -45,12 +57,12 @@ pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<
 }
 
 /// The address that others know a namespace by: that of the link which its default route leaves by, else of the first.
-fn address(live: &mut Live, netns: NetnsId, links: &[Link], ipv6: bool) -> Option<IpAddr> {
+fn known_by(topology: &mut dyn Topology, netns: NetnsId, links: &[Link], ipv6: bool) -> Option<IpAddr> {
     let of = |link: &Link| link.addrs.iter().find(|a| a.local.is_ipv6() == ipv6 && !a.link_scope).map(|a| a.local);
     let mut with: Vec<(&Link, IpAddr)> =
         links.iter().filter(|l| !l.is_loopback()).filter_map(|link| Some((link, of(link)?))).collect();
     if with.len() > 1 {
-        let routes = live.routes(netns).unwrap_or_default();
+        let routes = topology.routes(netns).unwrap_or_default();
         let default = routes.iter().filter(|r| r.dst.prefix_len() == 0 && r.dst.addr().is_ipv6() == ipv6);
         let out = default.min_by_key(|r| r.metric).and_then(|r| r.oif);
         with.sort_by_key(|(link, _)| (Some(link.ifindex) != out, link.ifindex));

@@ -21,7 +21,7 @@ use crate::kernel::Live;
 use crate::kernel::netns::NetnsFile;
 use crate::model::{NetnsId, Owner, Pid, Source, Topology};
 
-pub use destination::destination;
+pub use destination::{address, address_in, destination};
 pub use offered::offered;
 
 const ROOT: &str = "run podnet as root";

@@ -43,10 +43,13 @@ impl Walk<'_> {
                 Next::Transmit(id, Box::new(port), Box::new(frame))
             }
             // A hash over the packet's headers decides, and which headers is the bond's affair.
-            several if several.iter().all(|l| l.kind == "device") => self.stop(
-                Action::LeavesNode,
-                format!("by one of {} (ports of {}) towards {}", names.join(", "), bond.ifname, frame.to),
-            ),
+            several if several.iter().all(|l| l.kind == "device") => match self.over_the_wire(at, &frame) {
+                Some(next) => next,
+                None => self.stop(
+                    Action::LeavesNode,
+                    format!("by one of {} (ports of {}) towards {}", names.join(", "), bond.ifname, frame.to),
+                ),
+            },
             _ => self.stop(
                 Action::Unknown,
                 format!("{} sends it by one of {}: which one is not seen", bond.ifname, names.join(", ")),

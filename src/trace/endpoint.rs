@@ -6,12 +6,28 @@ use super::walk::{Next, Walk};
 use crate::model::{Action, HeldBy, KindData, Level, Link, LinkId, NeighState, Step};
 
 impl Walk<'_> {
+    /// The packet comes in at another machine, where that one is known.
+    pub(super) fn over_the_wire(&mut self, at: LinkId, frame: &Frame) -> Option<Next> {
+        let far = match self.topology.beyond(at, frame.to, frame.lladdr) {
+            Ok(far) => far?,
+            Err(gap) => {
+                self.gap(gap);
+                return None;
+            }
+        };
+        let link = self.topology.link(far).ok().flatten()?;
+        Some(Next::Arrive(far, Box::new(link), Box::new(frame.clone()), Step::Wire))
+    }
+
     /// The packet leaves the machine, unless nobody is there to take it.
-    pub(super) fn leave(&mut self, link: &Link, frame: &Frame) -> Next {
+    pub(super) fn leave(&mut self, at: LinkId, link: &Link, frame: &Frame) -> Next {
         // The entry stands at the hop that sent the frame; a bridge may be in between.
         let neigh = self.hops.iter().rev().find(|h| h.route.is_some()).and_then(|h| h.neigh.as_ref());
         if neigh.is_some_and(|n| n.state == NeighState::Failed) {
             return self.stop(Action::Dropped, format!("{} does not answer on {}", frame.to, link.ifname));
+        }
+        if let Some(next) = self.over_the_wire(at, frame) {
+            return next;
         }
         let inside = match self.carried.last() {
             Some(carried) => format!(" in a {} packet", carried.kind),

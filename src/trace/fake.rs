@@ -117,7 +117,7 @@ impl Fake {
     pub fn addr(&mut self, id: LinkId, text: &str) {
         let (ip, prefix_len) = text.split_once('/').unwrap();
         let (local, prefix_len) = (ip.parse().unwrap(), prefix_len.parse().unwrap());
-        self.of(id).addrs.push(LinkAddr { local, prefix_len, link_scope: false });
+        self.of(id).addrs.push(LinkAddr::new(local, prefix_len, false));
         self.route(id, &IpNet::new(local, prefix_len).unwrap().trunc().to_string(), None);
     }
 
@@ -167,7 +167,7 @@ impl Fake {
 impl Topology for Fake {
     fn netns(&self, id: NetnsId) -> Netns {
         let name = id.ino().and_then(|ino| self.names.get(ino as usize - 1)).cloned().unwrap_or_default();
-        Netns { id, nsid: None, name, owner: None, pid: None }
+        Netns { id, nsid: None, name, node: None, owner: None, pid: None }
     }
 
     fn links(&mut self, netns: NetnsId) -> Seen<Vec<Link>> {

@@ -26,7 +26,7 @@ impl Walk<'_> {
             "ipvlan" | "ipvtap" => self.send_ipvlan(at, &link, frame),
             "bridge" => Next::Bridge(at, Box::new(link), None, Box::new(frame)),
             "loopback" => self.stop(Action::Delivered, format!("it stays inside {}", self.here())),
-            "device" => self.leave(&link, &frame),
+            "device" => self.leave(at, &link, &frame),
             "bond" | "team" => self.send_by_port(at, &link, frame),
             "vrf" => self.routed_out(at.netns, Some(at.ifindex)),
             "vxlan" | "geneve" | "gre" | "gretap" | "erspan" | "ip6gre" | "ip6gretap" | "ip6erspan" | "ipip"

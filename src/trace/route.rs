@@ -246,6 +246,7 @@ impl Walk<'_> {
             return;
         }
         let mut list = Vec::new();
+        let unsure = self.topology.doubt(netns, self.flow.dst.is_ipv6()).is_some();
         for hop in &route.nexthops {
             let name = match self.topology.link(LinkId { netns, ifindex: hop.oif }) {
                 Ok(Some(link)) => link.ifname,
@@ -253,13 +254,20 @@ impl Walk<'_> {
             };
             let via = hop.gateway.map_or(String::new(), |gateway| format!("via {gateway} "));
             let taken = hop.gateway == route.gateway && Some(hop.oif) == route.oif;
-            let mark = if taken { " (this flow)" } else { "" };
+            let mark = match taken {
+                true if unsure => " (followed here)",
+                true => " (this flow)",
+                false => "",
+            };
             list.push(format!("{via}dev {name} weight {}{mark}", hop.weight));
         }
         self.finding(
             Level::Info,
             "multipath",
-            format!("1 of {} next hops takes this flow: other flows go by the others", list.len()),
+            match unsure {
+                true => format!("1 of {} next hops takes this flow, and nothing here says which", list.len()),
+                false => format!("1 of {} next hops takes this flow: other flows go by the others", list.len()),
+            },
             list.join(", "),
             None,
         );

@@ -205,6 +205,7 @@ impl Walk<'_> {
             netns: at.netns,
             nsid: if at.netns.ino().is_none() { netns.nsid } else { None },
             netns_name: netns.name,
+            node: netns.node,
             ifname: link.ifname.clone(),
             ifindex: link.ifindex,
             kind: link.kind.clone(),

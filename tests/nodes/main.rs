@@ -14,6 +14,7 @@ mod flows;
 mod hostile;
 mod isolate;
 mod kinds;
+mod lookups;
 mod needs;
 mod node;
 mod outside;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         flows::tests(),
         hostile::tests(),
         kinds::tests(),
+        lookups::tests(),
         outside::tests(),
         overlay::tests(),
         owners::tests(),

@@ -60,7 +60,7 @@ fn processes_that_end_while_they_are_traced() {
             None => errors += 1,
         }
         // Whoever is not concerned gets the full answer.
-        let trace = node.trace("pod-b --to 172.22.0.1");
+        let trace = node.podnet("trace pod-b --to 172.22.0.1 --json").trace();
         assert_eq!(trace["paths"][0]["verdict"]["action"], "delivered");
     });
     assert_eq!(answers + errors, 60);
@@ -84,7 +84,7 @@ fn pods_that_come_and_go_on_the_path() {
         let trace = node.podnet("trace pod-a --to 172.22.0.66 --json").trace();
         assert_ne!(trace["paths"][0]["verdict"]["action"], "leaves-node");
         // What stays is seen as it is.
-        let trace = node.trace("pod-a --to 172.22.0.252");
+        let trace = node.podnet("trace pod-a --to 172.22.0.252 --json").trace();
         assert_eq!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
     });
 }

@@ -28,7 +28,8 @@ impl Found {
         // Mount points elsewhere and names of processes are a container's to choose: it shall not pass for the host.
         let given = self.given_name().or_else(|| self.oldest_comm()).filter(|name| name != HOST && !name.is_empty());
         given.unwrap_or_else(|| match self.id {
-            NetnsId::Inode { ino, .. } => format!("net:[{ino}]"),
+            NetnsId::Inode { ino, .. } | NetnsId::Recorded { ino: Some(ino), .. } => format!("net:[{ino}]"),
+            NetnsId::Recorded { at, .. } => format!("namespace {at}"),
             NetnsId::Unopened { nsid, .. } => format!("nsid {nsid}"),
             NetnsId::OfPid(pid) => format!("pid {pid}"),
         })

@@ -315,10 +315,7 @@ impl Topology for Live {
     }
 
     fn held_by(&mut self, at: LinkId, link: &Link) -> Seen<Vec<HeldBy>> {
-        Ok(match link.kind.as_str() {
-            "tun" => tun::holders_of_tun(at.netns, &link.ifname),
-            _ => tun::holders_of_tap(at.ifindex),
-        })
+        Ok(tun::held_by(at.netns, link))
     }
 
     fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>> {

@@ -73,7 +73,7 @@ pub(super) fn place(
         gaps.push(files.gap(format!("the link that has {}{more}", list.join(", ")), "/proc does not show it"));
     }
     for a in &addrs.placed {
-        let addr = LinkAddr { local: IpAddr::V4(a.ip()), prefix_len: a.net.prefix_len(), link_scope: false };
+        let addr = LinkAddr::new(IpAddr::V4(a.ip()), a.net.prefix_len(), false);
         links::add(links, a.ifindex, addr);
     }
     name_links_of_local_routes(&mut tables.entries, &addrs.placed, links);

@@ -111,11 +111,7 @@ pub(super) fn read(files: &Files, gaps: &mut Vec<Gap>) -> io::Result<(Vec<Link>,
     links.sort_by_key(|l| l.ifindex);
     links.iter_mut().for_each(|link| link.up = up.contains(&link.ifindex));
     for a in &addrs {
-        add(
-            &mut links,
-            a.ifindex,
-            LinkAddr { local: IpAddr::V6(a.ip), prefix_len: a.prefix_len, link_scope: a.link_scope() },
-        );
+        add(&mut links, a.ifindex, LinkAddr::new(IpAddr::V6(a.ip), a.prefix_len, a.link_scope()));
     }
     Ok((links, names, addrs))
 }

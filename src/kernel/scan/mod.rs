@@ -4,22 +4,26 @@
 mod hidden;
 mod pair;
 mod read;
+mod record;
 mod unseen;
 
 use std::collections::HashMap;
 use std::io;
 
 use super::holders::{self, Depth, Found};
-use super::link::Where;
 use super::netns::NetnsFile;
 use super::procnet;
+use super::snapshot::sysctl::LinkConf;
 use super::socket::Socket;
 use crate::error::{Error, ErrorId, Result};
 use crate::model::{
-    Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, Owner, PeerRef, Pid, SCHEMA, Whose,
+    Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, Owner, PeerRef, Pid, RecordedFacts, SCHEMA,
+    Whose,
 };
 
 use read::Around;
+
+pub use record::record;
 
 /// A namespace as it was read.
 #[derive(Debug)]
@@ -40,12 +44,23 @@ struct Space {
     outside: bool,
     /// Which namespaces it means by the numbers in its links, as far as that is known.
     numbers: HashMap<Nsid, NetnsId>,
+    /// What else was read inside, for a recording.
+    whole: Option<Box<Whole>>,
+}
+
+/// All that is in a namespace besides its links.
+#[derive(Debug)]
+struct Whole {
+    facts: RecordedFacts,
+    /// Sysctls of the links by index.
+    conf: Vec<LinkConf>,
+    gaps: Vec<Gap>,
 }
 
 impl Space {
     fn new(found: Found, name: String) -> Self {
         let (links, tenants, numbers) = (Vec::new(), Vec::new(), HashMap::new());
-        Space { found, name, owner: None, tenants, nsid: None, links, outside: false, numbers }
+        Space { found, name, owner: None, tenants, nsid: None, links, outside: false, numbers, whole: None }
     }
 
     fn id(&self) -> NetnsId {
@@ -57,21 +72,38 @@ impl Space {
     }
 }
 
-/// Reads every namespace of the machine, each named by its owner.
+/// Reads the links of every namespace of the machine, each named by its owner.
 pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
+    let scanned = spaces(depth, whose, false)?;
+    Ok(listing(&scanned.spaces, scanned.host, scanned.gaps))
+}
+
+/// Every namespace of the machine, podnet's own first.
+struct Scanned {
+    spaces: Vec<Space>,
+    host: Option<NetnsId>,
+    gaps: Vec<Gap>,
+}
+
+fn spaces(depth: Depth, whose: &mut dyn Whose, whole: bool) -> Result<Scanned> {
     let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
     let own_file = NetnsFile::own().map_err(kernel)?;
     let mut socket = Socket::open().map_err(kernel)?;
     let mut gaps = Vec::new();
     // Podnet's own links come first: whatever is at their other ends was there before the search for it began.
-    let links = read::links(&mut socket, Where::Here, "podnet's own namespace", &mut gaps)
-        .map_err(|refused| Error::new(ErrorId::Kernel, "links of podnet's own network namespace").because(refused))?;
+    let (links, mut own_whole) = read::inside(&mut socket, own_file.id(), "podnet's own namespace", whole, &mut gaps)
+        .map_err(|refused| {
+        Error::new(ErrorId::Kernel, "links of podnet's own network namespace").because(refused)
+    })?;
+    if let Some(own_whole) = &mut own_whole {
+        own_whole.gaps.clone_from(&gaps);
+    }
     let numbers = unseen::numbers(&mut socket, &mut gaps);
 
     let mut discovery = holders::discover(depth);
     gaps.append(&mut discovery.gaps);
     let host = discovery.host.or_else(|| (procnet::shares_netns(Pid(1)) == Some(true)).then_some(own_file.id()));
-    let around = Around::new(own_file, host, &links, whose);
+    let around = Around::new(own_file, host, &links, whole, whose);
     let mut found = discovery.namespaces;
     let own = match found.iter().position(|f| f.id == around.own.id()) {
         Some(at) => found.remove(at),
@@ -81,7 +113,7 @@ pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
         true => "own".to_owned(),
         false => own.name(host),
     };
-    let mut spaces = vec![Space { links, ..Space::new(own, name) }];
+    let mut spaces = vec![Space { links, whole: own_whole, ..Space::new(own, name) }];
     read::all(found, &around, &mut spaces, &mut gaps);
     hidden::add(&discovery.hidden, &mut socket, &mut spaces);
     unseen::latecomers(&numbers, &around, depth, &mut socket, &mut spaces, &mut gaps);
@@ -90,6 +122,9 @@ pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
     hidden::wire(&mut spaces, &mut socket);
     pair::numbers(&mut spaces);
     pair::search(&mut spaces, &mut gaps);
+    if whole {
+        pair::all(&mut spaces);
+    }
     // Podnet's own, and those that could not be read.
     for space in spaces.iter_mut().filter(|s| s.owner.is_none()) {
         if host == Some(space.id()) {
@@ -101,7 +136,7 @@ pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
         }
     }
     gaps.extend(around.whose_gaps());
-    Ok(listing(&spaces, host, once(gaps)))
+    Ok(Scanned { spaces, host, gaps: once(gaps) })
 }
 
 /// What failed for the same reason at every step is said once.
@@ -144,6 +179,7 @@ fn listed(space: &Space, by_id: &HashMap<NetnsId, &Space>, own: NetnsId) -> List
         name: space.name.clone(),
         owner: space.owner.clone(),
         tenants: space.tenants.clone(),
+        node: None,
         holders: space.found.holders.clone(),
         links: links.collect(),
     }
@@ -155,7 +191,7 @@ fn peer(space: &Space, link: &Link, by_id: &HashMap<NetnsId, &Space>, own: Netns
     let said_by = match space.id() {
         NetnsId::Inode { ino, .. } => ino,
         NetnsId::Unopened { from, .. } => from,
-        NetnsId::OfPid(_) => 0,
+        NetnsId::Recorded { .. } | NetnsId::OfPid(_) => 0,
     };
     let unknown = |nsid| NetnsId::Unopened { from: said_by, nsid };
     let netns = match link.link_netnsid {

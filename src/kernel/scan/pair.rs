@@ -93,6 +93,23 @@ pub(super) fn search(spaces: &mut Vec<Space>, gaps: &mut Vec<Gap>) {
     numbers(spaces);
 }
 
+/// Finds out what every number means that a link has: also those of tunnels, whose other side is no link that could be
+/// looked at.
+pub(super) fn all(spaces: &mut [Space]) {
+    for at in 0..spaces.len() {
+        let unknown = |l: &Link| l.link_netnsid.is_some_and(|n| !spaces[at].numbers.contains_key(&n));
+        if !spaces[at].links.iter().any(unknown) {
+            continue;
+        }
+        let Ok(mut socket) = spaces[at].found.open().and_then(|file| file.socket()) else { continue };
+        let told = |space: &Space| Some((nsid::of_file(&mut socket, &space.found.open().ok()?).ok()??, space.id()));
+        let told: Vec<(Nsid, NetnsId)> = spaces.iter().filter_map(told).collect();
+        for (number, id) in told {
+            spaces[at].numbers.entry(number).or_insert(id);
+        }
+    }
+}
+
 /// Which namespace does this one mean by the number that it has for the other end of a link?
 struct Question<'a> {
     link: &'a Link,

@@ -8,14 +8,16 @@ use std::thread;
 
 use nix::errno::Errno;
 
-use super::Space;
+use super::{Space, Whole};
 use crate::kernel::addr;
 use crate::kernel::holders::{Found, counted};
 use crate::kernel::link::{self, Where};
 use crate::kernel::netns::{NetnsFile, Reader, readers};
 use crate::kernel::nsid;
 use crate::kernel::procnet::ProcNet;
-use crate::kernel::socket::{Refused, Socket};
+use crate::kernel::snapshot;
+use crate::kernel::snapshot::sysctl::LinkConf;
+use crate::kernel::socket::{Dump, Refused, Socket};
 use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid, Owner, Pid, Whose};
 
 /// What would open a namespace that podnet may not enter.
@@ -35,17 +37,25 @@ pub(super) struct Around<'a> {
     pub(super) host: Option<NetnsId>,
     /// That of pid 1, open, where it is another one than podnet's own.
     host_file: Option<NetnsFile>,
+    /// All that is inside is wanted, not the links alone.
+    pub(super) whole: bool,
     /// Other end and number of its namespace, of podnet's own links.
     ends: HashMap<IfIndex, (Option<IfIndex>, Option<Nsid>)>,
     whose: Mutex<&'a mut dyn Whose>,
 }
 
 impl<'a> Around<'a> {
-    pub(super) fn new(own: NetnsFile, host: Option<NetnsId>, links: &[Link], whose: &'a mut dyn Whose) -> Self {
+    pub(super) fn new(
+        own: NetnsFile,
+        host: Option<NetnsId>,
+        links: &[Link],
+        whole: bool,
+        whose: &'a mut dyn Whose,
+    ) -> Self {
         let elsewhere = host.filter(|host| *host != own.id());
         let host_file = elsewhere.and_then(|_| NetnsFile::open("/proc/1/ns/net").ok()).filter(|f| Some(f.id()) == host);
         let ends = links.iter().map(|l| (l.ifindex, (l.link, l.link_netnsid))).collect();
-        Around { own, host, host_file, ends, whose: Mutex::new(whose) }
+        Around { own, host, host_file, whole, ends, whose: Mutex::new(whose) }
     }
 
     /// Whom a namespace belongs to; the host's to none of those who are in it.
@@ -78,9 +88,36 @@ impl<'a> Around<'a> {
     }
 }
 
+/// Links of a namespace with their addresses, by index; and all else that is in it, where that is wanted.
+pub(super) fn inside(
+    socket: &mut Socket,
+    netns: NetnsId,
+    at: &str,
+    whole: bool,
+    gaps: &mut Vec<Gap>,
+) -> Result<Inside, Refused> {
+    if !whole {
+        return Ok((links(socket, Where::Here, at, gaps)?, None));
+    }
+    let dump = link::dump_with_conf(socket, Where::Here)?;
+    let (undecodable, interrupted) = (dump.undecodable, dump.interrupted);
+    let (items, conf): (Vec<Link>, Vec<Option<LinkConf>>) = dump.items.into_iter().unzip();
+    let mut conf: Vec<LinkConf> = conf.into_iter().flatten().collect();
+    conf.sort_by_key(|c| c.ifindex);
+    let links = with_addrs(Dump { items, undecodable, interrupted }, socket, Where::Here, at, gaps);
+    let facts = snapshot::facts(socket, netns, &links, at, gaps);
+    Ok((links, Some(Box::new(Whole { facts, conf, gaps: Vec::new() }))))
+}
+
+type Inside = (Vec<Link>, Option<Box<Whole>>);
+
 /// Links of a namespace with their addresses, by index.
 pub(super) fn links(socket: &mut Socket, place: Where, at: &str, gaps: &mut Vec<Gap>) -> Result<Vec<Link>, Refused> {
     let dump = link::dump(socket, place)?;
+    Ok(with_addrs(dump, socket, place, at, gaps))
+}
+
+fn with_addrs(dump: Dump<Link>, socket: &mut Socket, place: Where, at: &str, gaps: &mut Vec<Gap>) -> Vec<Link> {
     gaps.extend(dump.flaw().map(|flaw| Gap::new("links", at, flaw)));
     let mut links = dump.items;
     links.sort_by_key(|l| l.ifindex);
@@ -97,7 +134,7 @@ pub(super) fn links(socket: &mut Socket, place: Where, at: &str, gaps: &mut Vec<
         }
         Err(refused) => gaps.push(Gap::new("addresses", at, refused.to_string())),
     }
-    Ok(links)
+    links
 }
 
 /// What came of one namespace.
@@ -199,13 +236,20 @@ fn one(mut found: Found, around: &Around<'_>, whose: &mut dyn Whose, own: &mut S
     let mut space = Space { owner, ..Space::new(found, name) };
     match file.socket_of_reader(reader) {
         Ok(mut inside) => {
-            match links(&mut inside, Where::Here, &space.name, &mut reading.gaps) {
-                Ok(links) => space.links = links,
+            let mut gaps = Vec::new();
+            match self::inside(&mut inside, space.id(), &space.name, around.whole, &mut gaps) {
+                Ok((links, whole)) => {
+                    (space.links, space.whole) = (links, whole);
+                    if let Some(whole) = &mut space.whole {
+                        whole.gaps.clone_from(&gaps);
+                    }
+                }
                 Err(refused) => {
                     reading.gaps.push(Gap::new("links", &space.name, refused.to_string()));
                     space.outside = true;
                 }
             }
+            reading.gaps.append(&mut gaps);
             if space.links.iter().any(|l| l.link_netnsid.is_some()) {
                 let id = space.id();
                 for hub in around.hubs().filter(|hub| hub.id() != id) {

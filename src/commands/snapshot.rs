@@ -1,0 +1,37 @@
+//! `podnet snapshot`: everything seen, as one file; and reading such files in the place of the machine.
+
+use std::path::{Path, PathBuf};
+
+use super::Outcome;
+use crate::archive;
+use crate::cli::SnapshotArgs;
+use crate::error::{Error, ErrorId, Exit, Result};
+use crate::kernel::holders::Depth;
+use crate::kernel::record;
+use crate::recorded::Recorded;
+use crate::render;
+use crate::runtime::Owners;
+
+pub(super) fn run(args: &SnapshotArgs, json: bool) -> Result<Outcome> {
+    let snapshot = record(if args.deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?;
+    let text = match &args.output {
+        Some(path) if path.as_os_str() != "-" => {
+            archive::write(&snapshot, path)?;
+            if json { String::new() } else { render::snapshot::written(&snapshot, path) }
+        }
+        _ => render::compact(&snapshot),
+    };
+    Ok(Outcome::new(text, Exit::Ok))
+}
+
+/// The recordings in these files, to be asked in the place of the machine.
+pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recorded> {
+    let mut recorded = Recorded::default();
+    archive::read(paths, |path, snapshot| {
+        recorded.add(snapshot).map_err(|flaw| {
+            Error::new(ErrorId::Snapshot, format!("{} does not fit together: {flaw}", path.display()))
+                .hint("write it again: podnet snapshot -o FILE")
+        })
+    })?;
+    Ok(recorded)
+}

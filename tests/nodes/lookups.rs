@@ -1,0 +1,92 @@
+//! podnet's own routing look-up against the kernel's: random links, addresses, routes, rules and sysctls in a namespace,
+//! a recording of it, and thousands of random packets for which both must say the same.
+
+mod packet;
+mod random;
+mod world;
+
+use podnet::kernel::socket::Socket;
+use podnet::model::{NetnsId, Snapshot};
+use podnet::recorded::Recorded;
+
+use super::node::Node;
+use super::{Test, test};
+use packet::{Side, agree, ask, packet};
+use random::Random;
+use world::World;
+
+pub fn tests() -> Vec<Test> {
+    vec![test!(own_look_up_agrees_with_the_kernel, Tools)]
+}
+
+/// Worlds that are built, and packets of each family that are looked up in each.
+const WORLDS: u64 = 24;
+const PACKETS: usize = 500;
+/// Fewer than this would show nothing.
+const ENOUGH: usize = 20_000;
+
+fn own_look_up_agrees_with_the_kernel() {
+    let seed = std::env::var("PODNET_SEED").ok().map_or_else(Random::any_seed, |seed| seed.parse().unwrap());
+    let worlds = std::env::var("PODNET_WORLDS").ok().map_or(WORLDS, |worlds| worlds.parse().unwrap());
+    eprintln!("PODNET_SEED={seed}");
+    let node = Node::new();
+    let (mut asked, mut unsure, mut several) = (0, 0, 0);
+    for at in 0..worlds {
+        let seed = seed + at;
+        let world = World::new(&mut Random::new(seed));
+        let netns = format!("w{at}");
+        world.build(&node, &netns);
+        let recorded = record(&node, &netns);
+        let mut flaws = Vec::new();
+        node.inside(&netns, || {
+            let mut socket = Socket::open().unwrap();
+            let mut random = Random::new(seed ^ 0x5eed);
+            for _ in 0..PACKETS * 2 {
+                let (packet, side) = packet(&mut random, &world);
+                let said = ask(&mut socket, &packet, side);
+                if std::env::var_os("PODNET_SHOW").is_some() {
+                    eprintln!("SHOW {side:?} {packet:?} => {said:?}");
+                }
+                let id = recorded.1;
+                let ours = match side {
+                    Side::Out(oif) => recorded.0.ways_out(id, &packet, oif),
+                    Side::In(iif) => recorded.0.ways_in(id, &packet, iif),
+                };
+                match ours {
+                    Err(_) => unsure += 1,
+                    Ok(ways) => {
+                        asked += 1;
+                        several += usize::from(!ways.others.is_empty());
+                        if let Err(flaw) = agree(&said, &ways) {
+                            flaws.push(format!("{side:?} {packet:?}\n    {flaw}"));
+                        }
+                    }
+                }
+            }
+        });
+        let shown: Vec<String> = flaws.iter().take(6).cloned().collect();
+        assert!(
+            flaws.is_empty(),
+            "PODNET_SEED={seed} PODNET_WORLDS=1: {} of {} look-ups differ\n{}\n{}",
+            flaws.len(),
+            PACKETS * 2,
+            shown.join("\n"),
+            world.script()
+        );
+        node.sh(&format!("ip netns del {netns}"));
+    }
+    eprintln!("{asked} look-ups, of which {several} with several next hops; {unsure} could not be decided");
+    assert!(worlds < WORLDS || asked >= ENOUGH, "only {asked} look-ups, {unsure} undecided");
+    assert!(unsure * 10 < asked, "{unsure} look-ups of {asked} could not be decided");
+}
+
+/// The namespace as a recording knows it.
+fn record(node: &Node, netns: &str) -> (Recorded, NetnsId) {
+    let run = node.podnet("snapshot");
+    let snapshot: Snapshot = serde_json::from_slice(&run.stdout).unwrap_or_else(|e| panic!("{e}: {}", run.stderr));
+    let at = snapshot.namespaces.iter().position(|n| n.name == netns).unwrap();
+    let ino = snapshot.namespaces[at].netns;
+    let mut recorded = Recorded::default();
+    recorded.add(snapshot).unwrap();
+    (recorded, NetnsId::Recorded { snapshot: 0, at: at as u32, ino })
+}
