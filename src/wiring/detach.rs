@@ -52,7 +52,7 @@ fn failed(links: &[IfIndex]) -> Error {
 }
 
 /// Longer than any barrier, and than a machine takes that deletes a thousand links.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn announced(socket: impl Fn() -> io::Result<Socket>, links: &[IfIndex], request: LinkMessage) -> Result<()> {
     let failed = |cause: Refused| failed(links).because(cause);
