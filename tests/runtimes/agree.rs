@@ -25,6 +25,8 @@ pub fn list(machine: &Machine) -> Vec<Value> {
     let list: Value = serde_json::from_slice(&run.stdout).unwrap();
     // Docker takes a minute to remove the name of a namespace whose container has ended.
     let gaps = list["gaps"].as_array().unwrap().iter().filter(|gap| gap["at"] != "/run/docker/netns");
+    // Names of the machine that the tests run on lie beneath what this one has mounted over them.
+    let gaps = gaps.filter(|gap| gap["why"] != "no path leads there");
     assert_eq!(gaps.collect::<Vec<_>>(), Vec::<&Value>::new());
     list["namespaces"].as_array().unwrap().clone()
 }
