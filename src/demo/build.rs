@@ -51,7 +51,12 @@ pub fn build(machines: &[Machine]) -> Result<Built> {
     // As the holders do; a name that does not stick is no loss.
     let _ = CString::new(NODE_A).map(|name| set_name(&name));
     let (holders, netns) = namespaces(machines)?;
-    wiring::apply(&scene::plan(machines, Path::new("/proc/sys/net/ipv6").exists()), &netns, &mut || None)?;
+    wiring::apply(
+        &scene::plan(machines, Path::new("/proc/sys/net/ipv6").exists()),
+        &netns,
+        wiring::Sockets::new(),
+        &mut || None,
+    )?;
     await_links(&netns);
     greet(machines, &netns);
     fs::create_dir_all(BIN)

@@ -99,7 +99,7 @@ fn settle(waiting: &str) -> Result<()> {
     let own = NetnsFile::own().map_err(|e| failed("the private network namespace could not be opened", e))?;
     let mut plan = Plan::default();
     plan.step(&NetnsRef::Host, Change::SetUp { ifname: "lo".into() });
-    wiring::apply(&plan, &[(NetnsRef::Host, own)].into(), &mut || None).map(|_| ())
+    wiring::apply(&plan, &[(NetnsRef::Host, own)].into(), wiring::Sockets::new(), &mut || None).map(|_| ())
 }
 
 /// Pid of the parent as the mounted /proc counts; getppid() is 0 where the parent is in another pid namespace.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::time::Duration;
 
 use netlink_packet_route::RouteNetlinkMessage;
@@ -136,6 +136,14 @@ impl Socket {
         Ok(Socket { inner, sequence: 0, buffer: Vec::with_capacity(BUFFER) })
     }
 
+    /// The same socket once more, for somebody who asks while the other does not.
+    pub fn again(&self) -> io::Result<Socket> {
+        let fd = self.inner.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor was just made and is owned by nobody else.
+        let inner = unsafe { sys::Socket::from_raw_fd(fd.into_raw_fd()) };
+        Ok(Socket { inner, sequence: self.sequence, buffer: Vec::with_capacity(BUFFER) })
+    }
+
     fn send(&mut self, request: &Request, flags: u16) -> Result<(), Refused> {
         /// Length of `struct nlmsghdr`.
         const HEADER: usize = 16;
@@ -191,6 +199,8 @@ impl Socket {
     /// Asks to be told of every link that changes or goes.
     pub fn subscribe_links(&mut self) -> io::Result<()> {
         const RTNLGRP_LINK: u32 = 1;
+        // A socket without a number of its own hears nothing from the kernel, whose number is zero.
+        self.inner.bind_auto()?;
         self.inner.add_membership(RTNLGRP_LINK)
     }
 

@@ -25,6 +25,9 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// An open file of every namespace that a plan speaks of.
 pub type Opened = BTreeMap<NetnsRef, NetnsFile>;
 
+/// What is open already, of which a socket saves the thread that goes in to make one.
+pub type Sockets = BTreeMap<NetnsRef, Socket>;
+
 /// What was done, and can be taken back.
 pub struct Applied<'a> {
     writer: Writer<'a>,
@@ -36,9 +39,10 @@ pub struct Applied<'a> {
 pub fn apply<'a>(
     plan: &'a Plan,
     netns: &'a Opened,
+    sockets: Sockets,
     stop: &mut dyn FnMut() -> Option<&'static str>,
 ) -> Result<Applied<'a>> {
-    let writer = Writer::new(netns);
+    let writer = Writer { netns, sockets, indexes: HashMap::new() };
     let mut applied = Applied { writer, done: Vec::new() };
     for step in &plan.steps {
         let failed = match stop() {
@@ -111,7 +115,7 @@ pub(super) fn is_gone(cause: &Cause) -> bool {
 /// The one thing in podnet that changes the machine.
 pub(super) struct Writer<'a> {
     netns: &'a Opened,
-    sockets: BTreeMap<NetnsRef, Socket>,
+    sockets: Sockets,
     indexes: HashMap<(NetnsRef, String), IfIndex>,
 }
 

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use netlink_packet_route::RouteNetlinkMessage::{DelLink, SetLink};
 use netlink_packet_route::link::{LinkAttribute, LinkMessage};
 use nix::errno::Errno;
-use nix::libc::{self, RTM_DELLINK};
+use nix::libc::RTM_DELLINK;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{ForkResult, fork};
 
+use super::aside::{aside, outcome};
 use super::{DOOMED, message};
 use crate::error::{Error, ErrorId, Result};
 use crate::kernel::link;
@@ -59,38 +59,10 @@ fn announced(socket: impl Fn() -> io::Result<Socket>, links: &[IfIndex], request
     let mut watching = socket().map_err(|e| failed(e.into()))?;
     watching.subscribe_links().map_err(|e| failed(e.into()))?;
     let mut asking = socket().map_err(|e| failed(e.into()))?;
-    let (said, says) = nix::unistd::pipe().map_err(|e| failed(io::Error::from(e).into()))?;
-    // SAFETY: podnet has one thread here; those that enter a namespace have ended.
-    match unsafe { fork() }.map_err(|e| failed(io::Error::from(e).into()))? {
-        ForkResult::Child => {
-            // Whoever waits for the end of podnet's output, or for its lock, must not wait for the barrier.
-            close_all_but([asking.as_fd().as_raw_fd(), says.as_raw_fd()]);
-            let errno = match asking.acknowledged(DelLink(request), 0) {
-                Ok(()) => 0,
-                Err(refused) => refused.errno as i32,
-            };
-            let _ = nix::unistd::write(&says, &errno.to_ne_bytes());
-            // SAFETY: ends this process only; nothing of the parent's is flushed or run a second time.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { .. } => {
-            drop((says, asking));
-            wait(&mut watching, &said, links).map_err(failed)
-        }
-    }
-}
-
-fn close_all_but(mut kept: [RawFd; 2]) {
-    kept.sort_unstable();
-    let mut first: libc::c_uint = 0;
-    for fd in kept.map(|fd| fd as libc::c_uint).into_iter().chain([libc::c_uint::MAX]) {
-        if first < fd {
-            let last = if fd == libc::c_uint::MAX { fd } else { fd - 1 };
-            // SAFETY: this process uses none of these descriptors any more.
-            unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-        }
-        first = fd.saturating_add(1);
-    }
+    let fd = asking.as_fd().as_raw_fd();
+    let request = || asking.acknowledged(DelLink(request), 0).map_err(|refused| io::Error::from(refused.errno));
+    let said = aside(&[fd], request).map_err(|e| failed(e.into()))?;
+    wait(&mut watching, &said, links).map_err(failed)
 }
 
 /// Until each link has been announced as gone, or the child has its answer.
@@ -108,7 +80,11 @@ fn wait(watching: &mut Socket, said: &OwnedFd, links: &[IfIndex]) -> std::result
         poll(&mut waiting, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX)).map_err(io::Error::from)?;
         let [announced, answered] = waiting.map(|fd| fd.any().unwrap_or(false));
         if answered {
-            return answer(said);
+            return match outcome(said) {
+                // Somebody else was faster.
+                Err(e) if e.raw_os_error() == Some(Errno::ENODEV as i32) => Ok(()),
+                other => Ok(other?),
+            };
         }
         if announced {
             match watching.notices(Duration::ZERO, |kind, payload| {
@@ -127,16 +103,4 @@ fn wait(watching: &mut Socket, said: &OwnedFd, links: &[IfIndex]) -> std::result
         }
     }
     Ok(())
-}
-
-fn answer(said: &OwnedFd) -> std::result::Result<(), Refused> {
-    let mut errno = [0; 4];
-    let length = nix::unistd::read(said, &mut errno).map_err(io::Error::from)?;
-    match (length, Errno::from_raw(i32::from_ne_bytes(errno))) {
-        (4, _) if errno == [0; 4] => Ok(()),
-        // Somebody else was faster.
-        (4, Errno::ENODEV) => Ok(()),
-        (4, errno) => Err(Refused { errno, words: None }),
-        _ => Err(Refused { errno: Errno::ECHILD, words: Some("the child that asked has ended".to_owned()) }),
-    }
 }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod arp;
+mod aside;
 mod detach;
 mod message;
 mod nat;
@@ -10,7 +11,7 @@ mod stop;
 pub mod store;
 mod turn;
 
-pub use apply::{Applied, Opened, allowed, apply, take};
+pub use apply::{Applied, Opened, Sockets, allowed, apply, take};
 pub use arp::{announce, answers};
 pub use detach::delete_links;
 pub use nat::{commented, missing as nft_missing};

@@ -17,7 +17,7 @@ use crate::kernel::spaces::Access;
 use crate::kernel::{Live, addr, ports, route};
 use crate::model::{Attachment, Link, LlAddr, NetnsId, NetnsRef, Route, Source, TableId, Topology};
 use crate::wiring::plan::{Facts, Forwarding, Gateways, Lease, Way, Wish};
-use crate::wiring::{self, GROUP};
+use crate::wiring::{self, GROUP, Sockets};
 
 const ROOT: &str = "run podnet as root";
 
@@ -97,6 +97,17 @@ pub(crate) fn open_again(live: &Live, netns: NetnsId) -> Result<NetnsFile> {
     let Some(Access::Inside { file, .. }) = live.spaces.access(netns) else { return Err(gone()) };
     let file = file.as_fd().try_clone_to_owned().and_then(NetnsFile::from_fd);
     file.map_err(|e| gone().because(e))
+}
+
+/// The sockets that the facts were asked by, for the one who changes what they told.
+pub(super) fn sockets(live: &mut Live, netns: NetnsId, name: &NetnsRef) -> Sockets {
+    let own = live.spaces.own();
+    let mut sockets = Sockets::new();
+    for (netns, name) in [(own, &NetnsRef::Host), (netns, name)] {
+        let again = live.spaces.socket(netns).filter(|(_, place)| *place == Where::Here);
+        sockets.extend(again.and_then(|(socket, _)| Some((name.clone(), socket.again().ok()?))));
+    }
+    sockets
 }
 
 /// How a person would name the namespace to `ip`.

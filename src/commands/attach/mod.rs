@@ -33,7 +33,8 @@ pub(super) fn run(args: &AttachArgs, style: Style, json: bool) -> Result<Outcome
         let undo = prepared.decided.plan.steps.iter().rev().flat_map(|step| &step.undo);
         turn.note(undo.filter(|(netns, _)| *netns == NetnsRef::Host).map(|(_, change)| change))?;
         let opened = Opened::from([(prepared.netns.clone(), gather::open_again(&live, source.netns)?)]);
-        let applied = wiring::apply(&prepared.decided.plan, &opened, &mut || stop.asked());
+        let sockets = gather::sockets(&mut live, source.netns, &prepared.netns);
+        let applied = wiring::apply(&prepared.decided.plan, &opened, sockets, &mut || stop.asked());
         turn.done();
         let applied = applied?;
         // The plugins and other podnets need not wait for the link to work.

@@ -255,7 +255,7 @@ impl Planning<'_> {
     fn pair(&mut self, master: Option<String>) {
         let Wish { ifname, host_ifname, mtu, mac, .. } = self.wish;
         let mtu = mtu.or(self.facts.base.as_ref().and_then(|base| base.mtu).filter(|mtu| *mtu != 1500));
-        let link = NewLink { ifname: host_ifname.clone(), mtu, group: Some(GROUP), up: true, ..NewLink::default() };
+        let link = NewLink { ifname: host_ifname.clone(), mtu, group: Some(GROUP), ..NewLink::default() };
         let peer = NewLink { ifname: ifname.clone(), mtu, address: *mac, ..NewLink::default() };
         let add = Change::AddVeth { link, master, peer_netns: self.netns.clone(), peer };
         self.with_undo(add, vec![Change::DelLink { ifname: host_ifname.clone() }]);
@@ -265,10 +265,19 @@ impl Planning<'_> {
         self.pair(None);
         let ifname = self.wish.host_ifname.clone();
         self.host_side(&ifname, true);
-        for lease in self.leases {
+    }
+
+    /// Takes the host's end into use, and routes what is behind it.
+    fn host_end_up(&mut self) {
+        let ifname = self.wish.host_ifname.clone();
+        if let Way::Macvlan { .. } = self.wish.way {
+            return;
+        }
+        self.step(&HOST, Change::SetUp { ifname: ifname.clone() });
+        for lease in self.leases.iter().filter(|_| self.wish.way == Way::PointToPoint) {
             let dst = host_part(lease.addr.addr());
             let dev = Some(ifname.clone());
-            self.step(&HOST, Change::AddRoute { kind: RouteType::Unicast, dst, gateway: None, dev });
+            self.decided.plan.step(&HOST, Change::AddRoute { kind: RouteType::Unicast, dst, gateway: None, dev });
         }
     }
 
@@ -292,6 +301,9 @@ impl Planning<'_> {
             self.step(&netns, add);
         }
         self.step(&netns, Change::SetUp { ifname: dev.clone() });
+        // Only now: a link in use without a carrier is one that the kernel takes out of use behind everybody's back, and
+        // whoever asks it anything in that time waits for that.
+        self.host_end_up();
         let route = |dst, gateway| Change::AddRoute { kind: RouteType::Unicast, dst, gateway, dev: Some(dev.clone()) };
         for gateway in self.decided.gateways.clone() {
             if alone && !is_link_local6(gateway) {
