@@ -4,12 +4,15 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg};
+use nix::libc;
+use nix::unistd::linkat;
 
 use crate::error::{Error, ErrorId, Result};
 use crate::model::Reservation;
@@ -136,14 +139,33 @@ pub(super) fn locked(mut file: File, patience: Duration) -> io::Result<Flock<Fil
 pub(super) fn reserve(reservation: &Reservation) -> io::Result<()> {
     let Reservation { store, addr, id, ifname, range } = reservation;
     let place = Path::new(store).join(addr.to_string());
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(&place)?;
-    let written = file.write_all(format!("{id}{LINE_BREAK}{ifname}").as_bytes()).and_then(|()| match range {
-        Some(range) => write_private(&Path::new(store).join(format!("last_reserved_ip.{range}")), addr.to_string()),
-        None => Ok(()),
-    });
-    written.inspect_err(|_| {
+    create(&place, &format!("{id}{LINE_BREAK}{ifname}"))?;
+    let Some(range) = range else { return Ok(()) };
+    let last = Path::new(store).join(format!("last_reserved_ip.{range}"));
+    write_private(&last, addr.to_string()).inspect_err(|_| {
         let _ = fs::remove_file(&place);
     })
+}
+
+/// Makes the file with all its text or not at all: an address with nobody's name on it would stay taken for ever.
+fn create(place: &Path, text: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).mode(0o600);
+    match options.clone().custom_flags(libc::O_TMPFILE).open(place.parent().unwrap_or(place)) {
+        Ok(mut file) => {
+            file.write_all(text.as_bytes())?;
+            let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+            Ok(linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, place, AtFlags::AT_SYMLINK_FOLLOW)?)
+        }
+        // Not every file system has files without a name.
+        Err(e) if matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EOPNOTSUPP | Errno::EISDIR)) => {
+            let mut file = options.create_new(true).open(place)?;
+            file.write_all(text.as_bytes()).inspect_err(|_| {
+                let _ = fs::remove_file(place);
+            })
+        }
+        Err(e) => Err(e),
+    }
 }
 
 fn write_private(place: &Path, text: String) -> io::Result<()> {
