@@ -82,6 +82,8 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Write to this file, compressed if its name ends in .gz; without it to stdout')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Write to this file, compressed if its name ends in .gz; without it to stdout')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
+            [CompletionResult]::new('--anonymise', '--anonymise', [CompletionResultType]::ParameterName, 'Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay')
+            [CompletionResult]::new('--anonymize', '--anonymize', [CompletionResultType]::ParameterName, 'Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay')
             [CompletionResult]::new('--deep', '--deep', [CompletionResultType]::ParameterName, 'Also look at threads, open files and sockets: slower, needs root to see those of others')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write one JSON document instead of text')
             [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII characters only')

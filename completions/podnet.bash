@@ -427,7 +427,7 @@ _podnet() {
             return 0
             ;;
         podnet__subcmd__snapshot)
-            opts="-o -h -V --output --deep --json --color --ascii --help --version"
+            opts="-o -h -V --anonymize --anonymise --output --deep --json --color --ascii --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

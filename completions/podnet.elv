@@ -76,6 +76,8 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand -o 'Write to this file, compressed if its name ends in .gz; without it to stdout'
             cand --output 'Write to this file, compressed if its name ends in .gz; without it to stdout'
             cand --color 'Colour the text'
+            cand --anonymise 'Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay'
+            cand --anonymize 'Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay'
             cand --deep 'Also look at threads, open files and sockets: slower, needs root to see those of others'
             cand --json 'Write one JSON document instead of text'
             cand --ascii 'Draw with ASCII characters only'

@@ -82,6 +82,7 @@ complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -s o -l output -
 complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
+complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l anonymise -l anonymize -d 'Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay'
 complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l deep -d 'Also look at threads, open files and sockets: slower, needs root to see those of others'
 complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l json -d 'Write one JSON document instead of text'
 complete -c podnet -n "__fish_podnet_using_subcommand snapshot" -l ascii -d 'Draw with ASCII characters only'

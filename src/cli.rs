@@ -166,10 +166,15 @@ Examples:
   podnet snapshot -o node.json.gz         everything seen, as one compressed file
   podnet trace blue --snapshot node.json.gz
   podnet list --snapshot node.json.gz
+  podnet trace node-a:web --to node-b:db --snapshot a.json --snapshot b.json
   ssh node podnet snapshot | podnet trace blue --snapshot -
+  podnet snapshot --anonymise | gzip >for-others.json.gz
 
 {EXIT_CODES}"))]
 pub struct SnapshotArgs {
+    /// Hide names and addresses, each by the same other one everywhere; the wiring and what routing decides stay
+    #[arg(long, visible_alias = "anonymize")]
+    pub anonymise: bool,
     /// Write to this file, compressed if its name ends in .gz; without it to stdout
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,

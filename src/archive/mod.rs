@@ -4,5 +4,5 @@
 mod read;
 mod write;
 
-pub use read::read;
+pub use read::{Stored, read};
 pub use write::write;

@@ -1,13 +1,19 @@
 //! Reading recordings: files, folders of them and stdin; plain, gzip or zstd, told by how they begin.
 
+use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
+use flate2::Compression;
 use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
 use ruzstd::decoding::StreamingDecoder;
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{Error, ErrorId, Result};
 use crate::model::Snapshot;
@@ -18,14 +24,59 @@ const MOST: u64 = 512 << 20;
 const SMALL: u64 = 64 << 20;
 const TIMES: u64 = 200;
 
+/// Files that are read at the same time.
+const THREADS: usize = 4;
+
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// Reads the recordings that were named, folders file by file, and hands each on with the name that it had.
-pub fn read(paths: &[PathBuf], mut found: impl FnMut(&Path, Snapshot) -> Result<()>) -> Result<()> {
+/// A recording as it was read.
+pub struct Stored {
+    /// Where from.
+    pub path: PathBuf,
+    /// The recording; of one among several only the outline.
+    pub snapshot: Snapshot,
+    /// Its bytes as they are in the file, where this is the outline.
+    packed: Option<Vec<u8>>,
+}
+
+impl Stored {
+    /// What reads the whole of it once more, where this is the outline.
+    pub fn whole(&mut self) -> Option<impl Fn() -> Option<Snapshot> + Send + Sync + use<>> {
+        let (packed, path) = (self.packed.take()?, self.path.clone());
+        Some(move || parse(&path, &unpacked(&path, &packed).ok()?).ok())
+    }
+}
+
+/// Reads the recordings that were named, folders file by file. Of many the outlines are enough at first: a packet
+/// crosses few machines, and thousands may be there.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Stored>> {
+    let files = files(paths)?;
+    let outline = files.len() > 1;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut read = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(path) = files.get(at) else { return read };
+            read.push((at, one(path, outline)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS).min(files.len());
+    let mut all: Vec<(usize, Result<Stored>)> = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).flatten().collect()
+    });
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, stored)| stored).collect()
+}
+
+/// The files that are meant, folders opened.
+fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
     for path in paths {
         if path.as_os_str() == "-" {
-            found(path, parse(path, bytes(path, &mut io::stdin().lock())?)?)?;
+            all.push(path.clone());
             continue;
         }
         let kind = fs::metadata(path).map_err(|e| unreadable(path, e))?.file_type();
@@ -36,17 +87,15 @@ pub fn read(paths: &[PathBuf], mut found: impl FnMut(&Path, Snapshot) -> Result<
                 return Err(Error::new(ErrorId::Usage, message)
                     .hint("snapshots there end in .json, .json.gz or .json.zst; name any other file itself"));
             }
-            for file in files {
-                found(&file, one(&file)?)?;
-            }
+            all.extend(files);
         } else if kind.is_file() || kind.is_fifo() || kind.is_char_device() {
-            found(path, one(path)?)?;
+            all.push(path.clone());
         } else {
             let message = format!("{} is no file", path.display());
             return Err(Error::new(ErrorId::Usage, message).hint("name a file that podnet snapshot has written"));
         }
     }
-    Ok(())
+    Ok(all)
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -61,9 +110,28 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn one(path: &Path) -> Result<Snapshot> {
-    let mut file = File::open(path).map_err(|e| unreadable(path, e))?;
-    parse(path, bytes(path, &mut file)?)
+fn one(path: &Path, outline: bool) -> Result<Stored> {
+    let packed = if path.as_os_str() == "-" {
+        at_most(&mut io::stdin().lock(), MOST)
+    } else {
+        File::open(path).and_then(|mut file| at_most(&mut file, MOST))
+    };
+    let packed = packed.map_err(|e| unreadable(path, e))?;
+    let bytes = unpacked(path, &packed)?;
+    if !outline {
+        return Ok(Stored { path: path.to_owned(), snapshot: parse(path, &bytes)?, packed: None });
+    }
+    let snapshot = parse::<IgnoredAny>(path, &bytes)?.outline();
+    // What was not packed is packed now, or thousands of them would not have room.
+    let is_packed = packed.starts_with(&GZIP) || packed.starts_with(&ZSTD);
+    let packed = if is_packed { packed } else { pack(&packed).unwrap_or(packed) };
+    Ok(Stored { path: path.to_owned(), snapshot, packed: Some(packed) })
+}
+
+fn pack(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    packed.write_all(bytes)?;
+    packed.finish()
 }
 
 fn unreadable(path: &Path, cause: io::Error) -> Error {
@@ -79,16 +147,15 @@ fn broken(path: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>
 }
 
 /// All bytes of a recording, unpacked.
-fn bytes(path: &Path, from: &mut dyn Read) -> Result<Vec<u8>> {
-    let packed = at_most(from, MOST).map_err(|e| unreadable(path, e))?;
+fn unpacked<'a>(path: &Path, packed: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     let most = SMALL.max(packed.len() as u64 * TIMES).min(MOST);
     if packed.starts_with(&GZIP) {
-        return at_most(&mut MultiGzDecoder::new(&packed[..]), most).map_err(|e| broken(path, e));
+        return at_most(&mut MultiGzDecoder::new(packed), most).map(Cow::Owned).map_err(|e| broken(path, e));
     }
     if packed.starts_with(&ZSTD) {
-        return zstd(&packed, most).map_err(|e| broken(path, e));
+        return zstd(packed, most).map(Cow::Owned).map_err(|e| broken(path, e));
     }
-    Ok(packed)
+    Ok(Cow::Borrowed(packed))
 }
 
 fn at_most(from: &mut dyn Read, most: u64) -> io::Result<Vec<u8>> {
@@ -117,15 +184,12 @@ struct Head {
     kind: Option<String>,
 }
 
-fn parse(path: &Path, bytes: Vec<u8>) -> Result<Snapshot> {
-    let parsed = serde_json::from_slice::<Snapshot>(&bytes);
-    if let Ok(snapshot) = &parsed
-        && snapshot.kind == Snapshot::KIND
-        && snapshot.schema == Snapshot::SCHEMA
-    {
-        return parsed.map_err(|e| broken(path, e));
-    }
-    match (serde_json::from_slice::<Head>(&bytes), parsed) {
+fn parse<F: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Snapshot<F>> {
+    let parsed = match serde_json::from_slice::<Snapshot<F>>(bytes) {
+        Ok(snapshot) if snapshot.kind == Snapshot::KIND && snapshot.schema == Snapshot::SCHEMA => return Ok(snapshot),
+        parsed => parsed.map(drop),
+    };
+    match (serde_json::from_slice::<Head>(bytes), parsed) {
         (Ok(Head { kind: Some(kind), schema: Some(schema) }), _) if kind == Snapshot::KIND && schema != known() => {
             let message = format!("{} has schema {schema}, and this podnet reads {}", path.display(), known());
             Err(Error::new(ErrorId::Snapshot, message).hint("read it with the podnet that wrote it, or a newer one"))

@@ -1,5 +1,6 @@
 //! `podnet snapshot`: everything seen, as one file; and reading such files in the place of the machine.
 
+use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 
 use super::Outcome;
@@ -8,12 +9,14 @@ use crate::cli::SnapshotArgs;
 use crate::error::{Error, ErrorId, Exit, Result};
 use crate::kernel::holders::Depth;
 use crate::kernel::record;
-use crate::recorded::Recorded;
+use crate::recorded::{Recorded, Whole, anonymise};
 use crate::render;
 use crate::runtime::Owners;
 
 pub(super) fn run(args: &SnapshotArgs, json: bool) -> Result<Outcome> {
     let snapshot = record(if args.deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?;
+    // The key of the hash goes with the process.
+    let snapshot = if args.anonymise { anonymise(snapshot, &RandomState::new()) } else { snapshot };
     let text = match &args.output {
         Some(path) if path.as_os_str() != "-" => {
             archive::write(&snapshot, path)?;
@@ -27,11 +30,13 @@ pub(super) fn run(args: &SnapshotArgs, json: bool) -> Result<Outcome> {
 /// The recordings in these files, to be asked in the place of the machine.
 pub(super) fn recordings(paths: &[PathBuf]) -> Result<Recorded> {
     let mut recorded = Recorded::default();
-    archive::read(paths, |path, snapshot| {
-        recorded.add(snapshot).map_err(|flaw| {
+    for mut stored in archive::read(paths)? {
+        let whole = stored.whole().map(|bring| Whole(Box::new(bring)));
+        let archive::Stored { path, snapshot, .. } = stored;
+        recorded.add_outline(snapshot, whole).map_err(|flaw| {
             Error::new(ErrorId::Snapshot, format!("{} does not fit together: {flaw}", path.display()))
                 .hint("write it again: podnet snapshot -o FILE")
-        })
-    })?;
+        })?;
+    }
     Ok(recorded)
 }

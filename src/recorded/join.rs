@@ -35,7 +35,7 @@ impl Recorded {
                 }
             }
         }
-        let unseen = self.all().filter(|(_, space)| space.read.netns.is_none() && space.facts().is_none());
+        let unseen = self.all().filter(|(_, space)| space.read.netns.is_none() && !space.was_read());
         for (netns, space) in unseen {
             if let Some(known) = self.elsewhere(netns, space, &joined) {
                 joined.same.insert(netns, known);
@@ -55,7 +55,7 @@ impl Recorded {
                     let there = |l: &&Link| {
                         other.link(l.ifindex).is_some_and(|o| o.ifname == l.ifname && o.address == l.address)
                     };
-                    other.facts().is_some() && told.iter().all(there)
+                    other.was_read() && told.iter().all(there)
                 })
         };
         candidates.iter().map(|at| at.netns).find(|id| is_same(*id))

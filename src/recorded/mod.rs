@@ -3,6 +3,7 @@
 
 mod above;
 mod addr6;
+mod anonymise;
 mod fib;
 mod input4;
 mod join;
@@ -16,12 +17,15 @@ mod target;
 mod topology;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{
     Flow, Gap, IfIndex, Netns, NetnsId, RecordedNetns, RecordedRoute, Route, RouteAnswer, RouteType, Snapshot, TableId,
 };
+
+pub use anonymise::anonymise;
 
 use rules::{Key, LO};
 use space::Space;
@@ -42,6 +46,15 @@ pub struct Recorded {
     gaps: Vec<Gap>,
 }
 
+/// Brings all of a recording of which only the outline was there.
+pub struct Whole(pub Box<dyn Fn() -> Option<Snapshot> + Send + Sync>);
+
+impl fmt::Debug for Whole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Whole")
+    }
+}
+
 /// One recorded machine.
 #[derive(Debug)]
 struct Machine {
@@ -52,11 +65,17 @@ struct Machine {
     host: Option<usize>,
     spaces: Vec<Space>,
     gaps: Vec<Gap>,
+    whole: Option<Whole>,
 }
 
 impl Recorded {
     /// Adds a recording. What does not fit together in it is a flaw.
     pub fn add(&mut self, snapshot: Snapshot) -> Result<(), Flaw> {
+        self.add_outline(snapshot, None)
+    }
+
+    /// Adds a recording of which `whole` brings what was read inside the namespaces, once that is asked for.
+    pub fn add_outline(&mut self, snapshot: Snapshot, whole: Option<Whole>) -> Result<(), Flaw> {
         check(&snapshot)?;
         let conf = Arc::new(snapshot.conf);
         let kernel = version(&snapshot.kernel);
@@ -68,6 +87,7 @@ impl Recorded {
             host: snapshot.host,
             spaces: snapshot.namespaces.into_iter().map(space).collect(),
             gaps: snapshot.gaps,
+            whole,
         });
         Ok(())
     }
@@ -80,6 +100,20 @@ impl Recorded {
     fn space(&self, id: NetnsId) -> Option<&Space> {
         let NetnsId::Recorded { snapshot, at, .. } = id else { return None };
         self.machines.get(snapshot as usize)?.spaces.get(at as usize)
+    }
+
+    /// A namespace with what was read inside.
+    fn whole(&self, id: NetnsId) -> Option<&Space> {
+        let space = self.space(id)?;
+        let NetnsId::Recorded { snapshot, .. } = id else { return None };
+        let machine = self.machines.get(snapshot as usize)?;
+        if let Some(Whole(bring)) = machine.whole.as_ref().filter(|_| space.was_read() && space.facts().is_none()) {
+            let read = bring().map(|snapshot| snapshot.namespaces).unwrap_or_default();
+            for (space, read) in machine.spaces.iter().zip(read) {
+                space.fetched(read.facts);
+            }
+        }
+        Some(space)
     }
 
     /// All namespaces with their identity.
@@ -129,7 +163,7 @@ impl Recorded {
 
     /// Output look-up with all next hops that the kernel may take; more than one: it takes one by a secret hash.
     pub fn ways_out(&self, netns: NetnsId, packet: &Packet, oif: Option<IfIndex>) -> Result<Ways, String> {
-        let space = self.space(netns).ok_or("no such namespace")?;
+        let space = self.whole(netns).ok_or("no such namespace")?;
         let key = Key { oif: oif.filter(|oif| oif.0 != 0), ..packet.key(LO) };
         let answer = if key.dst.is_ipv4() { lookup4::output(space, key) } else { lookup6::output(space, key) };
         answer.map(Answer::told)
@@ -137,7 +171,7 @@ impl Recorded {
 
     /// Input look-up with all next hops that the kernel may take.
     pub fn ways_in(&self, netns: NetnsId, packet: &Packet, iif: IfIndex) -> Result<Ways, String> {
-        let space = self.space(netns).ok_or("no such namespace")?;
+        let space = self.whole(netns).ok_or("no such namespace")?;
         let key = packet.key(iif);
         let answer = if key.dst.is_ipv4() { input4::input(space, key) } else { lookup6::input(space, key) };
         answer.map(Answer::told)

@@ -17,7 +17,9 @@ pub(super) enum Whom {
 
 impl Recorded {
     fn among<'a>(&'a self, machines: &'a [usize]) -> impl Iterator<Item = (NetnsId, &'a Space)> {
-        self.all().filter(
+        // What another recording knows better is found there.
+        let known = self.all().filter(|(id, _)| self.best_known(*id) == *id);
+        known.filter(
             |(id, _)| matches!(id, NetnsId::Recorded { snapshot, .. } if machines.contains(&(*snapshot as usize))),
         )
     }

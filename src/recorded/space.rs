@@ -15,21 +15,33 @@ pub(super) struct Space {
     conf: Arc<RecordedConf>,
     /// Version of the kernel that it was recorded on.
     kernel: (u32, u32),
+    facts: OnceLock<Option<Box<RecordedFacts>>>,
     fib: OnceLock<Fib>,
 }
 
 impl Space {
     pub(super) fn new(mut read: RecordedNetns, conf: Arc<RecordedConf>, kernel: (u32, u32)) -> Space {
-        if let Some(facts) = &mut read.facts {
-            with_nexthops(facts);
+        let facts = OnceLock::new();
+        if let Some(inside) = read.facts.take() {
+            let _ = facts.set(Some(with_nexthops(inside)));
         }
         read.links.sort_by_key(|l| l.link.ifindex);
         read.links.dedup_by_key(|l| l.link.ifindex);
-        Space { read, conf, kernel, fib: OnceLock::new() }
+        Space { read, conf, kernel, facts, fib: OnceLock::new() }
     }
 
     pub(super) fn facts(&self) -> Option<&RecordedFacts> {
-        self.read.facts.as_deref()
+        self.facts.get()?.as_deref()
+    }
+
+    /// Something was read inside, and perhaps only has to be fetched.
+    pub(super) fn was_read(&self) -> bool {
+        self.read.closed.is_none()
+    }
+
+    /// Takes what was read inside, where it was left out at first.
+    pub(super) fn fetched(&self, facts: Option<Box<RecordedFacts>>) {
+        let _ = self.facts.set(facts.map(with_nexthops));
     }
 
     pub(super) fn routes(&self) -> &[RecordedRoute] {
@@ -103,13 +115,15 @@ impl Space {
 }
 
 /// Gives routes the next hops of their nexthop objects, where the kernel was told to leave these out of the routes.
-fn with_nexthops(facts: &mut RecordedFacts) {
+fn with_nexthops(mut facts: Box<RecordedFacts>) -> Box<RecordedFacts> {
+    let RecordedFacts { routes, nexthops, .. } = &mut *facts;
     let hop = |n: &Nexthop| RecordedNexthop { gateway: n.gateway, oif: n.oif, weight: n.weight, flags: 0 };
-    for route in facts.routes.iter_mut().flatten().filter(|r| r.oif.is_none() && r.nexthops.is_empty()) {
-        match route.nhid.and_then(|id| facts.nexthops.get(&id)).map(Vec::as_slice) {
+    for route in routes.iter_mut().flatten().filter(|r| r.oif.is_none() && r.nexthops.is_empty()) {
+        match route.nhid.and_then(|id| nexthops.get(&id)).map(Vec::as_slice) {
             Some([one]) => (route.gateway, route.oif) = (one.gateway, Some(one.oif)),
             Some(several) => route.nexthops = several.iter().map(hop).collect(),
             None => {}
         }
     }
+    facts
 }

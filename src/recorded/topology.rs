@@ -10,7 +10,7 @@ use crate::model::{
 
 impl Recorded {
     fn facts(&self, netns: NetnsId, what: &str) -> Seen<&RecordedFacts> {
-        let space = self.space(netns).ok_or_else(|| Gap::new(what, "unseen", "it is in no recording"))?;
+        let space = self.whole(netns).ok_or_else(|| Gap::new(what, "unseen", "it is in no recording"))?;
         space.facts().ok_or_else(|| match &space.read.closed {
             Some(why) => Gap { what: what.to_owned(), at: self.netns_of(netns).name, ..why.clone() },
             None => self.missing(what, netns),

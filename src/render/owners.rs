@@ -9,15 +9,23 @@ use crate::model::{Container, ListedNetns, Owner};
 
 /// The name of a namespace and, in lines below it, its containers where they are several, and the user whose it is.
 pub(super) fn name(netns: &ListedNetns) -> Vec<String> {
-    let mut lines = vec![escape(&netns.name).into_owned()];
+    let mut lines = vec![called(netns)];
     let Some(owner) = &netns.owner else { return lines };
     let names = containers(owner);
     if names.len() > 1 {
-        let more = names.iter().filter(|name| **name != lines[0]).map(|name| format!("  {name}"));
+        let more = names.iter().filter(|name| **name != escape(&netns.name)).map(|name| format!("  {name}"));
         lines.extend(more.collect::<Vec<_>>());
     }
     lines.extend(owner.user.map(|uid| format!("  of uid {uid}")));
     lines
+}
+
+/// The name of a namespace, with the machine that it is on where there are several.
+pub(super) fn called(netns: &ListedNetns) -> String {
+    match &netns.node {
+        Some(node) => format!("{} on {}", escape(&netns.name), escape(node)),
+        None => escape(&netns.name).into_owned(),
+    }
 }
 
 /// Names of the containers that do the work, or the starts of their ids.

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::owners::{containers, made_by};
+use super::owners::{called, containers, made_by};
 use super::style::{Style, escape};
 use super::table::{Known, cut, lay_out};
 use crate::model::{Holder, HolderType, ListedLink, ListedNetns, PeerRef};
@@ -228,7 +228,7 @@ pub(super) fn wide(shown: &[&ListedNetns], known: &Known<'_>, style: Style) -> V
         let owner = netns.owner.as_ref();
         let runtime = owner.map(made_by).unwrap_or_default();
         let inside = owner.map(|owner| containers(owner).join(",")).unwrap_or_default();
-        let start = [escape(&netns.name).into_owned(), runtime, inside, number(netns), nsid, all_holders(netns)];
+        let start = [called(netns), runtime, inside, number(netns), nsid, all_holders(netns)];
         if netns.links.is_empty() {
             rows.push(columns(&start, Default::default()));
         }

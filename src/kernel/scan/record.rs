@@ -22,13 +22,13 @@ pub fn record(depth: Depth, whose: &mut dyn Whose) -> Result<Snapshot> {
     let at: HashMap<NetnsId, usize> = listing.namespaces.iter().enumerate().map(|(at, n)| (n.netns, at)).collect();
     let mut read: HashMap<NetnsId, Space> = scanned.spaces.into_iter().map(|space| (space.id(), space)).collect();
     let recorded = |listed: ListedNetns| {
-        let space = read.remove(&listed.netns);
+        let space = read.remove(&listed.netns)?;
         let is_own = Some(listed.netns) == own;
-        netns(listed, space, &at, is_own)
+        Some(netns(listed, space, &at, is_own))
     };
     let place = |id: Option<NetnsId>| id.and_then(|id| at.get(&id).copied());
     let (own, host) = (place(own).unwrap_or(0), place(scanned.host));
-    let namespaces = listing.namespaces.into_iter().map(recorded).collect();
+    let namespaces = listing.namespaces.into_iter().filter_map(recorded).collect();
     Ok(Snapshot {
         schema: Snapshot::SCHEMA,
         kind: Snapshot::KIND.to_owned(),
@@ -52,8 +52,7 @@ fn word(file: &str) -> String {
         .unwrap_or_default()
 }
 
-fn netns(listed: ListedNetns, space: Option<Space>, at: &HashMap<NetnsId, usize>, is_own: bool) -> RecordedNetns {
-    let Some(space) = space else { return RecordedNetns::default() };
+fn netns(listed: ListedNetns, space: Space, at: &HashMap<NetnsId, usize>, is_own: bool) -> RecordedNetns {
     let Space { found, links, numbers, whole, outside, .. } = space;
     let (facts, conf, gaps) = match whole.map(|whole| *whole) {
         Some(Whole { facts, conf, gaps }) => (Some(Box::new(facts)), conf, gaps),

@@ -18,9 +18,9 @@ pub use facts::{
 pub use route::{RecordedNexthop, RecordedRoute};
 pub use rule::{RecordedRule, RuleAction};
 
-/// Everything that was seen of a machine.
+/// Everything that was seen of a machine; `F` is what was read inside the namespaces, or what stands for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Snapshot {
+pub struct Snapshot<F = RecordedFacts> {
     /// Version of this JSON; readers refuse one that they do not know.
     pub schema: u32,
     /// Always `snapshot`.
@@ -42,9 +42,26 @@ pub struct Snapshot {
     /// What the numbers in the links' `inet` and `inet6` mean.
     pub conf: RecordedConf,
     /// The namespaces: `host` first, then by name, then by inode.
-    pub namespaces: Vec<RecordedNetns>,
+    pub namespaces: Vec<RecordedNetns<F>>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+}
+
+impl<F> Snapshot<F> {
+    /// The same without what was read inside.
+    pub fn outline(self) -> Snapshot {
+        let Snapshot { schema, kind, podnet, hostname, kernel, boot_id, taken_at, own, host, conf, .. } = self;
+        let namespaces = self.namespaces.into_iter().map(RecordedNetns::outline).collect();
+        let gaps = self.gaps;
+        Snapshot { schema, kind, podnet, hostname, kernel, boot_id, taken_at, own, host, conf, namespaces, gaps }
+    }
+}
+
+impl<F> RecordedNetns<F> {
+    fn outline(self) -> RecordedNetns {
+        let RecordedNetns { netns, nsid, name, owner, tenants, pid, holders, nsids, links, closed, gaps, .. } = self;
+        RecordedNetns { netns, nsid, name, owner, tenants, pid, holders, nsids, links, facts: None, closed, gaps }
+    }
 }
 
 impl Snapshot {
@@ -55,8 +72,8 @@ impl Snapshot {
 }
 
 /// One network namespace of a recording.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RecordedNetns {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedNetns<F = RecordedFacts> {
     /// Inode of the namespace; null for one that only an nsid speaks of.
     pub netns: Option<u64>,
     /// Number that podnet's own namespace had for it.
@@ -84,8 +101,8 @@ pub struct RecordedNetns {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<RecordedLink>,
     /// What was read inside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub facts: Option<Box<RecordedFacts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Box<F>>,
     /// Why nothing was read inside, where nothing was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<Gap>,
