@@ -23,6 +23,7 @@ mod owners;
 mod peers;
 mod reference;
 mod scene;
+mod snapshots;
 mod store;
 mod targets;
 mod truth;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         owners::tests(),
         peers::tests(),
         reference::tests(),
+        snapshots::tests(),
         store::tests(),
         targets::tests(),
         vanishing::tests(),

@@ -1,7 +1,7 @@
 //! One node: pid, mount and network namespaces whose pid 1 is the host of everything that a test builds. It ends, with all
 //! that is in it, when the test does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
@@ -50,6 +50,8 @@ const PRELUDE: &str = r#"
 pub struct Node {
     init: Child,
     pid: String,
+    /// Traces that were held against a recording already.
+    held: Mutex<HashSet<String>>,
 }
 
 impl Node {
@@ -68,7 +70,7 @@ impl Node {
         let mut pid = String::new();
         BufReader::new(init.stdout.take().unwrap()).read_line(&mut pid).unwrap();
         assert!(!pid.is_empty(), "the node did not start");
-        Node { init, pid: pid.trim().to_owned() }
+        Node { init, pid: pid.trim().to_owned(), held: Mutex::default() }
     }
 
     /// A node on which a script has been run.
@@ -76,6 +78,11 @@ impl Node {
         let node = Node::new();
         node.sh(script);
         node
+    }
+
+    /// Its pid 1 as the test counts.
+    pub fn init(&self) -> &str {
+        &self.pid
     }
 
     /// A command that will run in the node.
@@ -186,6 +193,11 @@ impl Node {
     fn agrees(&self, args: &str, live: &Value) {
         // What only an open file leads to is called by that file's number.
         if args.contains("/fd/") {
+            return;
+        }
+        // Each time in CI; else the first time, for it costs two more runs.
+        let again = !self.held.lock().unwrap().insert(args.to_owned());
+        if again && std::env::var_os("CI").is_none_or(|v| v != "true") {
             return;
         }
         let recording = self.podnet("snapshot");
