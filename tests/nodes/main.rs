@@ -30,10 +30,15 @@ mod truth;
 mod vanishing;
 
 use std::process::ExitCode;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 
 use needs::Need;
+
+/// Longer than any test takes, on a slow machine too.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A test and what the machine must allow for it.
 struct Test {
@@ -53,6 +58,18 @@ macro_rules! test {
     };
 }
 use test;
+
+/// Ends everything when the test of this name does not end; until what it returns is dropped.
+fn bounded(name: String) -> Sender<()> {
+    let (done, waiting) = mpsc::channel();
+    std::thread::spawn(move || {
+        if waiting.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{name} does not end");
+            std::process::exit(101);
+        }
+    });
+    done
+}
 
 fn main() -> ExitCode {
     if let Some(exit) = capture::hold_tap_if_told() {
@@ -94,7 +111,8 @@ fn main() -> ExitCode {
             Ok(()) => test.needs.iter().find_map(|need| need.missing()),
         };
         match missing {
-            None => Trial::test(test.name, move || {
+            None => Trial::test(test.name.clone(), move || {
+                let _done = bounded(test.name);
                 (test.run)();
                 Ok(())
             }),
