@@ -108,7 +108,7 @@ impl Node {
 
     fn script(&self, script: &str) -> Output {
         let mut command = self.command("timeout");
-        command.args(["-s", "KILL", "60", "sh", "-euc", &format!("{PRELUDE}{script}")]).output().unwrap()
+        command.args(["-s", "KILL", "300", "sh", "-euc", &format!("{PRELUDE}{script}")]).output().unwrap()
     }
 
     /// What a script prints, whether it succeeds or not, and whether it does.
@@ -178,7 +178,7 @@ impl Node {
     pub fn podnet_os(&self, args: &[impl AsRef<OsStr>]) -> Run {
         let mut command = self.command("timeout");
         // Whatever takes this long hangs.
-        command.args(["-s", "KILL", "30", PODNET]).args(args);
+        command.args(["-s", "KILL", "120", PODNET]).args(args);
         Run::new(args, command.output().unwrap())
     }
 
