@@ -5,4 +5,4 @@ mod read;
 mod write;
 
 pub use read::{Stored, read};
-pub use write::write;
+pub use write::{Packed, packed, write};

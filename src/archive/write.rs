@@ -6,12 +6,25 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::{Error, ErrorId, Result};
-use crate::model::Snapshot;
+use crate::model::{RecordedFacts, Snapshot};
+
+/// What was read inside a namespace as it will be written: a small part of what it is otherwise.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Packed(Option<Box<RawValue>>);
+
+/// What was read inside a namespace, for a recording that is only written.
+pub fn packed(facts: RecordedFacts) -> Packed {
+    // Serialising the model cannot fail: no map of it has keys that are not strings.
+    Packed(to_raw_value(&facts).ok())
+}
 
 /// Writes a recording; gzip where the name ends in `.gz`. A file that was there is only replaced by a whole one.
-pub fn write(snapshot: &Snapshot, path: &Path) -> Result<()> {
+pub fn write<F: Serialize>(snapshot: &Snapshot<F>, path: &Path) -> Result<()> {
     let part = beside(path);
     let written = write_to(snapshot, &part, path).and_then(|()| fs::rename(&part, path));
     written.map_err(|cause| {
@@ -22,7 +35,7 @@ pub fn write(snapshot: &Snapshot, path: &Path) -> Result<()> {
     })
 }
 
-fn write_to(snapshot: &Snapshot, part: &Path, path: &Path) -> io::Result<()> {
+fn write_to<F: Serialize>(snapshot: &Snapshot<F>, part: &Path, path: &Path) -> io::Result<()> {
     let file = BufWriter::new(File::create_new(part)?);
     if path.extension().is_some_and(|ending| ending == "gz") {
         // The fastest level makes a twentieth of it already.

@@ -3,26 +3,37 @@
 use std::hash::RandomState;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::Outcome;
 use crate::archive;
 use crate::cli::SnapshotArgs;
 use crate::error::{Error, ErrorId, Exit, Result};
 use crate::kernel::holders::Depth;
 use crate::kernel::record;
+use crate::model::Snapshot;
 use crate::recorded::{Recorded, Whole, anonymise};
 use crate::render;
 use crate::runtime::Owners;
 
 pub(super) fn run(args: &SnapshotArgs, json: bool) -> Result<Outcome> {
-    let snapshot = record(if args.deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?;
-    // The key of the hash goes with the process.
-    let snapshot = if args.anonymise { anonymise(snapshot, &RandomState::new()) } else { snapshot };
+    let depth = if args.deep { Depth::Deep } else { Depth::Shallow };
+    let mut owners = Owners::new(Path::new("/"));
+    if args.anonymise {
+        // The key of the hash goes with the process.
+        let snapshot = anonymise(record(depth, &mut owners, |facts| facts)?, &RandomState::new());
+        return told(&snapshot, args, json);
+    }
+    told(&record(depth, &mut owners, archive::packed)?, args, json)
+}
+
+fn told<F: Serialize>(snapshot: &Snapshot<F>, args: &SnapshotArgs, json: bool) -> Result<Outcome> {
     let text = match &args.output {
         Some(path) if path.as_os_str() != "-" => {
-            archive::write(&snapshot, path)?;
-            if json { String::new() } else { render::snapshot::written(&snapshot, path) }
+            archive::write(snapshot, path)?;
+            if json { String::new() } else { render::snapshot::written(snapshot, path) }
         }
-        _ => render::compact(&snapshot),
+        _ => render::compact(snapshot),
     };
     Ok(Outcome::new(text, Exit::Ok))
 }

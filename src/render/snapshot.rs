@@ -9,7 +9,7 @@ use crate::model::Snapshot;
 const SHOWN: usize = 10;
 
 /// One line on the recording, and one for each thing that it lacks.
-pub fn written(snapshot: &Snapshot, path: &Path) -> String {
+pub fn written<F>(snapshot: &Snapshot<F>, path: &Path) -> String {
     let count = snapshot.namespaces.len();
     let links: usize = snapshot.namespaces.iter().map(|n| n.links.len()).sum();
     let path = path.to_string_lossy();

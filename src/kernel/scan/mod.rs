@@ -7,6 +7,7 @@ mod read;
 mod record;
 mod unseen;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::io;
 
@@ -51,11 +52,16 @@ struct Space {
 /// All that is in a namespace besides its links.
 #[derive(Debug)]
 struct Whole {
-    facts: RecordedFacts,
+    /// As [`Keep`] keeps them.
+    facts: Box<dyn Any + Send>,
     /// Sysctls of the links by index.
     conf: Vec<LinkConf>,
     gaps: Vec<Gap>,
 }
+
+/// What becomes of all that was read inside one namespace, at once: of a thousand of them it is much, and a recording is
+/// mostly only written.
+type Keep<'a> = dyn Fn(RecordedFacts) -> Box<dyn Any + Send> + Sync + 'a;
 
 impl Space {
     fn new(found: Found, name: String) -> Self {
@@ -74,7 +80,7 @@ impl Space {
 
 /// Reads the links of every namespace of the machine, each named by its owner.
 pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
-    let scanned = spaces(depth, whose, false)?;
+    let scanned = spaces(depth, whose, None)?;
     Ok(listing(&scanned.spaces, scanned.host, scanned.gaps))
 }
 
@@ -85,7 +91,7 @@ struct Scanned {
     gaps: Vec<Gap>,
 }
 
-fn spaces(depth: Depth, whose: &mut dyn Whose, whole: bool) -> Result<Scanned> {
+fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>) -> Result<Scanned> {
     let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
     let own_file = NetnsFile::own().map_err(kernel)?;
     let mut socket = Socket::open().map_err(kernel)?;
@@ -122,7 +128,7 @@ fn spaces(depth: Depth, whose: &mut dyn Whose, whole: bool) -> Result<Scanned> {
     hidden::wire(&mut spaces, &mut socket);
     pair::numbers(&mut spaces);
     pair::search(&mut spaces, &mut gaps);
-    if whole {
+    if whole.is_some() {
         pair::all(&mut spaces);
     }
     // Podnet's own, and those that could not be read.

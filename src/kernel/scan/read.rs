@@ -8,7 +8,7 @@ use std::thread;
 
 use nix::errno::Errno;
 
-use super::{Space, Whole};
+use super::{Keep, Space, Whole};
 use crate::kernel::addr;
 use crate::kernel::holders::{Found, counted};
 use crate::kernel::link::{self, Where};
@@ -38,7 +38,7 @@ pub(super) struct Around<'a> {
     /// That of pid 1, open, where it is another one than podnet's own.
     host_file: Option<NetnsFile>,
     /// All that is inside is wanted, not the links alone.
-    pub(super) whole: bool,
+    pub(super) whole: Option<&'a Keep<'a>>,
     /// Other end and number of its namespace, of podnet's own links.
     ends: HashMap<IfIndex, (Option<IfIndex>, Option<Nsid>)>,
     whose: Mutex<&'a mut dyn Whose>,
@@ -49,7 +49,7 @@ impl<'a> Around<'a> {
         own: NetnsFile,
         host: Option<NetnsId>,
         links: &[Link],
-        whole: bool,
+        whole: Option<&'a Keep<'a>>,
         whose: &'a mut dyn Whose,
     ) -> Self {
         let elsewhere = host.filter(|host| *host != own.id());
@@ -93,19 +93,19 @@ pub(super) fn inside(
     socket: &mut Socket,
     netns: NetnsId,
     at: &str,
-    whole: bool,
+    whole: Option<&Keep<'_>>,
     gaps: &mut Vec<Gap>,
 ) -> Result<Inside, Refused> {
-    if !whole {
+    let Some(keep) = whole else {
         return Ok((links(socket, Where::Here, at, gaps)?, None));
-    }
+    };
     let dump = link::dump_with_conf(socket, Where::Here)?;
     let (undecodable, interrupted) = (dump.undecodable, dump.interrupted);
     let (items, conf): (Vec<Link>, Vec<Option<LinkConf>>) = dump.items.into_iter().unzip();
     let mut conf: Vec<LinkConf> = conf.into_iter().flatten().collect();
     conf.sort_by_key(|c| c.ifindex);
     let links = with_addrs(Dump { items, undecodable, interrupted }, socket, Where::Here, at, gaps);
-    let facts = snapshot::facts(socket, netns, &links, at, gaps);
+    let facts = keep(snapshot::facts(socket, netns, &links, at, gaps));
     Ok((links, Some(Box::new(Whole { facts, conf, gaps: Vec::new() }))))
 }
 

@@ -10,13 +10,18 @@ use crate::kernel::holders::Depth;
 use crate::kernel::snapshot::sysctl;
 use crate::kernel::sysfs;
 use crate::model::{
-    Gap, Link, ListedLink, ListedNetns, NetnsId, RecordedLink, RecordedNetns, RecordedPeer, Snapshot, Whose,
+    Gap, Link, ListedLink, ListedNetns, NetnsId, RecordedFacts, RecordedLink, RecordedNetns, RecordedPeer, Snapshot,
+    Whose,
 };
 
-/// Reads everything of every namespace of the machine.
-pub fn record(depth: Depth, whose: &mut dyn Whose) -> Result<Snapshot> {
+/// Reads everything of every namespace of the machine; what was read inside one goes through `keep` at once.
+pub fn record<F: Send + 'static>(
+    depth: Depth,
+    whose: &mut dyn Whose,
+    keep: impl Fn(RecordedFacts) -> F + Sync,
+) -> Result<Snapshot<F>> {
     let taken_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let scanned = spaces(depth, whose, true)?;
+    let scanned = spaces(depth, whose, Some(&|facts| Box::new(keep(facts))))?;
     let own = scanned.spaces.first().map(Space::id);
     let listing = listing(&scanned.spaces, scanned.host, scanned.gaps);
     let at: HashMap<NetnsId, usize> = listing.namespaces.iter().enumerate().map(|(at, n)| (n.netns, at)).collect();
@@ -52,10 +57,15 @@ fn word(file: &str) -> String {
         .unwrap_or_default()
 }
 
-fn netns(listed: ListedNetns, space: Space, at: &HashMap<NetnsId, usize>, is_own: bool) -> RecordedNetns {
+fn netns<F: 'static>(
+    listed: ListedNetns,
+    space: Space,
+    at: &HashMap<NetnsId, usize>,
+    is_own: bool,
+) -> RecordedNetns<F> {
     let Space { found, links, numbers, whole, outside, .. } = space;
     let (facts, conf, gaps) = match whole.map(|whole| *whole) {
-        Some(Whole { facts, conf, gaps }) => (Some(Box::new(facts)), conf, gaps),
+        Some(Whole { facts, conf, gaps }) => (facts.downcast::<F>().ok(), conf, gaps),
         None => (None, Vec::new(), Vec::new()),
     };
     let closed = facts.is_none().then(|| closed(&listed, outside));

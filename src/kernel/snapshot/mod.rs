@@ -31,7 +31,7 @@ pub fn facts(socket: &mut Socket, netns: NetnsId, links: &[Link], at: &str, gaps
     let ports = if bridged { noting.dump("bridge ports", link::dump_ports(socket)) } else { Some(Vec::new()) };
     facts.ports = ports.map(|ports| ports.iter().map(|port| port.ifindex).collect());
     beside::read(socket, netns, links, &mut facts, &mut noting);
-    match sysctl::whole() {
+    match sysctl::whole(bridged) {
         Ok(sysctls) => facts.sysctls = sysctls,
         Err(error) => noting.note("sysctls", error),
     }

@@ -2,9 +2,13 @@
 //! are read from /proc/sys/net, which shows the namespace of the thread that reads.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 
+use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
+use nix::unistd;
 use rtnetlink::packet_core::NlasIterator;
 
 use crate::model::{IfIndex, RecordedConf};
@@ -36,15 +40,9 @@ const INET6: &[(usize, &str)] = &[
 ];
 
 /// Sysctls of the whole namespace besides those of all links together.
-const WHOLE: &[&str] = &[
-    "ipv4/ip_forward",
-    "ipv4/fib_multipath_hash_policy",
-    "ipv4/fib_multipath_use_neigh",
-    "ipv6/fib_multipath_hash_policy",
-    "bridge/bridge-nf-call-iptables",
-    "bridge/bridge-nf-call-ip6tables",
-    "bridge/bridge-nf-call-arptables",
-];
+const WHOLE: &[&str] = &["ip_forward", "fib_multipath_hash_policy", "fib_multipath_use_neigh"];
+const WHOLE6: &[&str] = &["fib_multipath_hash_policy"];
+const BRIDGE: &[&str] = &["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"];
 
 /// What is recorded of every link.
 pub fn names() -> RecordedConf {
@@ -91,19 +89,51 @@ pub fn of_link(payload: &[u8]) -> Option<LinkConf> {
     Some(conf)
 }
 
-/// The sysctls of the namespace that the thread is in.
-pub fn whole() -> io::Result<BTreeMap<String, Option<i64>>> {
-    let all = |family: &str, table: &[(usize, &str)]| -> Vec<String> {
-        table.iter().map(|(_, name)| format!("{family}/conf/all/{name}")).collect()
+/// The sysctls of the namespace that the thread is in; those of bridges, where it has one.
+///
+/// Below `net` the kernel has an entry of the same name for each namespace that was ever looked at, all in one chain: a
+/// path that goes through it costs the number of namespaces. So each folder is opened once, and its files from there.
+pub fn whole(bridged: bool) -> io::Result<BTreeMap<String, Option<i64>>> {
+    let net = fcntl::open("/proc/sys/net", FOLDER, Mode::empty())?;
+    let mut values = BTreeMap::new();
+    let mut read_all = |folder: Option<&OwnedFd>, path: &str, names: &mut dyn Iterator<Item = &str>| {
+        for name in names {
+            let value = folder.map_or(Ok(None), |folder| read(folder, name))?;
+            values.insert(format!("{path}/{name}"), value);
+        }
+        io::Result::Ok(())
     };
-    let names = WHOLE.iter().map(|name| (*name).to_owned()).chain(all("ipv4", INET)).chain(all("ipv6", INET6));
-    names.map(|name| Ok((name.clone(), read(&name)?))).collect()
+    for (family, whole, links) in [("ipv4", WHOLE, INET), ("ipv6", WHOLE6, INET6)] {
+        let folder = folder(&net, family)?;
+        read_all(folder.as_ref(), family, &mut whole.iter().copied())?;
+        let all = folder.map_or(Ok(None), |folder| self::folder(&folder, "conf/all"))?;
+        read_all(all.as_ref(), &format!("{family}/conf/all"), &mut links.iter().map(|(_, name)| *name))?;
+    }
+    if bridged {
+        read_all(folder(&net, "bridge")?.as_ref(), "bridge", &mut BRIDGE.iter().copied())?;
+    }
+    Ok(values)
 }
 
-fn read(name: &str) -> io::Result<Option<i64>> {
-    match fs::read_to_string(format!("/proc/sys/net/{name}")) {
-        Ok(text) => Ok(text.trim().parse().ok()),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
+
+/// A folder; none: the kernel does not have that part.
+fn folder(at: &OwnedFd, name: &str) -> io::Result<Option<OwnedFd>> {
+    match fcntl::openat(at, name, FOLDER, Mode::empty()) {
+        Ok(folder) => Ok(Some(folder)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(e) => Err(e.into()),
     }
+}
+
+fn read(folder: &OwnedFd, name: &str) -> io::Result<Option<i64>> {
+    let file = match fcntl::openat(folder, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(e) => return Err(e.into()),
+    };
+    // A number and the end of its line; more is no number.
+    let mut text = [0; 32];
+    let length = unistd::read(&file, &mut text)?;
+    Ok(std::str::from_utf8(&text[..length]).ok().and_then(|text| text.trim().parse().ok()))
 }
