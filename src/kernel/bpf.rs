@@ -4,13 +4,15 @@
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::libc::{SYS_bpf, c_long, syscall};
 
 use super::nla::text_of;
-use crate::model::{IfIndex, Link, Program};
+use crate::model::{IfIndex, KindData, Link, Program};
 
 /// Programs at a link of the namespace of the calling thread, attached by tcx and, at a pair of netkit, by that.
-/// Empty where the kernel has no such thing or does not let podnet ask.
+/// Empty where the kernel has no such thing or does not let podnet ask; only of a pair that passes nothing without a
+/// program it is said, where podnet may not ask, that one is there whose name could not be read.
 pub fn attached(index: IfIndex, link: &Link) -> Vec<Program> {
     // BPF_TCX_INGRESS, BPF_TCX_EGRESS
     let mut places = vec![(46, "tcx", true), (47, "tcx", false)];
@@ -19,8 +21,18 @@ pub fn attached(index: IfIndex, link: &Link) -> Vec<Program> {
         places.extend([(54, "netkit", false), (55, "netkit", true)]);
     }
     let mut programs = Vec::new();
+    let passes_nothing = matches!(&link.data, Some(KindData::Netkit { policy, .. }) if policy == "blackhole");
     for (attach_type, kind, ingress) in places {
-        let ids = query(index, attach_type).unwrap_or_default();
+        let ids = match query(index, attach_type) {
+            Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied && kind == "netkit" => {
+                // The kernel refuses a question about the second end of a pair with EACCES, and who may not ask with EPERM.
+                if passes_nothing && refused.raw_os_error() == Some(Errno::EPERM as i32) {
+                    programs.push(Program { kind: kind.to_owned(), ingress, name: None, id: None });
+                }
+                continue;
+            }
+            ids => ids.unwrap_or_default(),
+        };
         let program = |id| Program { kind: kind.to_owned(), ingress, name: name(id), id: Some(id) };
         programs.extend(ids.into_iter().map(program));
     }

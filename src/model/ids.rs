@@ -30,6 +30,15 @@ impl TableId {
     pub const MAIN: TableId = TableId(254);
     /// The table of the namespace's own addresses.
     pub const LOCAL: TableId = TableId(255);
+
+    /// As people call it: the first two have names.
+    pub fn called(self) -> String {
+        match self {
+            TableId::MAIN => "the main table".to_owned(),
+            TableId::LOCAL => "the local table".to_owned(),
+            TableId(number) => format!("table {number}"),
+        }
+    }
 }
 
 macro_rules! display_number {

@@ -4,7 +4,7 @@
 use super::search::Whom;
 use super::{Recorded, Space};
 use crate::error::{Error, ErrorId, Result};
-use crate::model::{HolderType, LlAddr, NetnsId, Owner, Pid, Source};
+use crate::model::{HolderType, LlAddr, NetnsId, Owner, Pid, Source, nearest};
 
 /// An ambiguous target is shown with this many of its meanings.
 const SHOWN: usize = 20;
@@ -91,7 +91,35 @@ impl Recorded {
 
     pub(super) fn unknown(&self, target: &str) -> Error {
         let what = if self.machines.len() == 1 { "the recording" } else { "the recordings" };
-        Error::new(ErrorId::UnknownTarget, format!("nothing in {what} is {target:?}")).hint(HINT)
+        let error = Error::new(ErrorId::UnknownTarget, format!("nothing in {what} is {target:?}"));
+        let near = nearest(named(target), self.names().into_iter());
+        match near.is_empty() {
+            true => error.hint(HINT),
+            false => {
+                error.candidates(near).hint("did you mean one of these? podnet list --snapshot shows what is there")
+            }
+        }
+    }
+
+    /// Names of pods, containers, namespaces, and links of the recorded hosts, as they are typed.
+    fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (netns, space) in self.all() {
+            let owners = space.read.owner.iter().chain(&space.read.tenants);
+            for owner in owners {
+                names.push(owner.name.clone());
+                names.extend(owner.containers.iter().filter(|c| !c.sandbox).filter_map(|c| c.name.clone()));
+            }
+            if space.read.netns.is_some() {
+                names.push(space.read.name.clone());
+            }
+            let is_own = matches!(netns, NetnsId::Recorded { snapshot, at, .. }
+                if self.machines.get(snapshot as usize).is_some_and(|m| m.own == at as usize));
+            if is_own {
+                names.extend(space.links().map(|link| link.ifname.clone()));
+            }
+        }
+        names
     }
 
     pub(super) fn ambiguous(&self, target: &str, mut meanings: Vec<String>) -> Error {
@@ -117,6 +145,18 @@ impl Recorded {
         let NetnsId::Recorded { snapshot, at, .. } = id else { return false };
         self.machines.get(snapshot as usize).is_some_and(|m| m.host.unwrap_or(m.own) == at as usize)
     }
+}
+
+/// What was typed without the kind before it; empty for what is no name.
+fn named(target: &str) -> &str {
+    let name = match target.split_once(':') {
+        Some(("pod" | "ctr" | "netns" | "link", name)) => name,
+        Some(("pid" | "ip" | "mac", _)) => "",
+        _ => target,
+    };
+    let is_name = !is_number(name) && !name.starts_with(['/', '.']) && name.parse::<std::net::IpAddr>().is_err();
+    let is_mac = name.parse::<LlAddr>().is_ok_and(|mac| mac.bytes().len() == 6);
+    if is_name && !is_mac { name } else { "" }
 }
 
 pub(super) fn is_number(text: &str) -> bool {

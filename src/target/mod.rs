@@ -4,7 +4,6 @@
 mod addr;
 mod destination;
 mod link;
-mod near;
 mod offered;
 mod owner;
 mod pid;

@@ -1,10 +1,10 @@
 //! A pod or a container as a target: by name, `namespace/pod`, uid, id or the start of an id.
 
-use super::{Found, HINT, ambiguous, near, offered, pid, place};
+use super::{Found, HINT, ambiguous, offered, pid, place};
 use crate::error::{Error, ErrorId, Result};
 use crate::kernel::Live;
 use crate::kernel::spaces::Owned;
-use crate::model::Owner;
+use crate::model::{Owner, nearest};
 
 /// Letters of an id that are enough where nothing says that it is one: shorter ones are words.
 const START_OF_ID: usize = 4;
@@ -116,7 +116,7 @@ fn unknown(live: &mut Live, name: &str, kind: Kind) -> Error {
         names.extend(offered::of_files());
         names.extend(offered::of_links(live));
     }
-    let near = near::nearest(name, names.into_iter());
+    let near = nearest(name, names.into_iter());
     let error = Error::new(ErrorId::UnknownTarget, format!("{what} {name:?}"));
     match near.is_empty() {
         true => error.hint(HINT),

@@ -84,8 +84,7 @@ impl Walk<'_> {
         };
         if let Some((id, sibling)) = sibling.filter(|_| within && apart.as_deref() != Some("vepa")) {
             if apart.as_deref() == Some("private") {
-                let reason = format!("{} is private: it does not reach {}", link.ifname, sibling.ifname);
-                return self.stop(Action::Dropped, reason);
+                return self.keeps_apart(at, link, id, &sibling);
             }
             self.resolved(&frame, &sibling);
             return Next::Arrive(id, Box::new(sibling), Box::new(frame), Step::Upper);
@@ -98,7 +97,44 @@ impl Walk<'_> {
             };
         }
         // In the modes of layer 3 the namespace below routes it, by that link.
-        self.routed_out(below.netns, Some(below.ifindex))
+        self.routed_for_others(below)
+    }
+
+    fn keeps_apart(&mut self, at: LinkId, link: &Link, other: LinkId, sibling: &Link) -> Next {
+        let of = |walk: &Walk<'_>, id: LinkId, link: &Link| {
+            format!("{} of {}", link.ifname, walk.topology.netns(id.netns).name)
+        };
+        let reason = format!("{} does not reach {}: they are private", of(self, at, link), of(self, other, sibling));
+        let evidence = format!("the ipvlans of {} have the flag private", self.hops.last().map_or("", |h| &h.ifname));
+        let fix = Some("make them without the flag private, or go by a router outside".to_owned());
+        self.finding(Level::Fatal, "link-private", reason.clone(), evidence, fix);
+        self.stop(Action::Dropped, reason)
+    }
+
+    /// What leaves by a link is not heard by those above and below it on the same machine: macvlans, ipvlans, and the
+    /// namespace of the link itself.
+    pub(super) fn unheard_above_and_below(&mut self, at: LinkId, link: &Link, frame: &Frame) {
+        if frame.to != self.flow.dst || !self.carried.is_empty() {
+            return;
+        }
+        let before = self.hops.len().checked_sub(2).and_then(|index| self.hops.get(index));
+        let from_above = before.is_some_and(|hop| [MACVLANS, IPVLANS].concat().contains(&hop.kind.as_str()));
+        let holder = if from_above {
+            self.is_own_address(at.netns, frame.to).then(|| self.topology.netns(at.netns).name)
+        } else {
+            // Finding a link above looks through many namespaces: of macvlans the link itself says whether it has any.
+            let macvlans = self.topology.also_taken(at).is_ok_and(|taken| !taken.is_empty());
+            let kinds = if macvlans { [MACVLANS, IPVLANS].concat() } else { IPVLANS.to_vec() };
+            let uppers = self.topology.uppers(at, &kinds).unwrap_or_default();
+            let upper = uppers.into_iter().find(|(_, upper)| upper.holds(frame.to));
+            upper.map(|(id, upper)| format!("{} of {}", upper.ifname, self.topology.netns(id.netns).name))
+        };
+        let Some(holder) = holder else { return };
+        let message = format!("{} has {} and does not hear it: it goes out by {}", holder, frame.to, link.ifname);
+        self.doubtful.get_or_insert(message.clone());
+        let evidence = format!("a link and those on top of it share {} only towards the outside", link.ifname);
+        let fix = "give the node a link of its own on top for this traffic, or go by a router outside";
+        self.finding(Level::Critical, "lower-unheard", message, evidence, Some(fix.to_owned()));
     }
 
     /// A frame with a tag has come in: the link of that VLAN takes it before a bridge or bond can.

@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::walk::{Next, Walk};
-use crate::model::{Action, KindData, Level, Link, LinkId, Step};
+use crate::model::{Action, BondPort, KindData, Level, Link, LinkId, Step};
 
 /// Number of the mode in which one port is in use and the others wait (`BOND_MODE_ACTIVEBACKUP`).
 const ACTIVE_BACKUP: u8 = 1;
@@ -13,7 +13,8 @@ impl Walk<'_> {
             Ok(members) => members,
             Err(gap) => return self.unseen(gap),
         };
-        let usable = |port: &&Link| port.up && port.bond_port.map_or(port.carrier != Some(false), |p| p.up);
+        // Of LACP's ports those that are in no aggregate with the active one wait like a backup.
+        let usable = |port: &&Link| port.up && port.bond_port.map_or(port.carrier != Some(false), |p| p.up && p.active);
         let ports: Vec<&Link> = match bond.data {
             Some(KindData::Bond { mode: ACTIVE_BACKUP, active }) => {
                 members.iter().filter(|l| Some(l.ifindex) == active).collect()
@@ -24,11 +25,7 @@ impl Walk<'_> {
         match ports.as_slice() {
             [] => {
                 let reason = format!("no port of {} is in use", bond.ifname);
-                let all: Vec<&str> = members.iter().map(|l| l.ifname.as_str()).collect();
-                let evidence = match all.as_slice() {
-                    [] => "it has no port".to_owned(),
-                    _ => format!("its ports are {}", all.join(", ")),
-                };
+                let evidence = self.port_states(at);
                 self.finding(Level::Fatal, "no-active-port", reason.clone(), evidence, None);
                 self.stop(Action::Dropped, reason)
             }
@@ -54,6 +51,23 @@ impl Walk<'_> {
                 Action::Unknown,
                 format!("{} sends it by one of {}: which one is not seen", bond.ifname, names.join(", ")),
             ),
+        }
+    }
+
+    /// Each port of a bond or team, and why it is of no use.
+    pub(super) fn port_states(&mut self, at: LinkId) -> String {
+        let Ok(members) = self.topology.members(at) else { return "its ports are not seen".to_owned() };
+        let state = |port: &Link| match port.bond_port {
+            _ if !port.up => "down",
+            _ if port.carrier == Some(false) => "no carrier",
+            Some(BondPort { up: false, .. }) => "not working",
+            Some(BondPort { active: false, .. }) => "waiting",
+            _ => "up",
+        };
+        let all: Vec<String> = members.iter().map(|port| format!("{} ({})", port.ifname, state(port))).collect();
+        match all.as_slice() {
+            [] => "it has no port".to_owned(),
+            _ => format!("its ports are {}", all.join(", ")),
         }
     }
 

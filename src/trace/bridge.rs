@@ -47,22 +47,29 @@ impl Walk<'_> {
         match self.way(at, &bridge, port.as_ref(), vid, &frame) {
             Way::Up => self.up(at, bridge, vid, frame),
             Way::Port(index) => self.out_by(Walk::beside(at, index), &bridge, port.as_ref(), vid, frame),
-            Way::Nobody => {
-                let reason = format!("nobody on {} has the address {}", bridge.ifname, frame.to);
-                self.finding(
-                    Level::Fatal,
-                    "next-hop-absent",
-                    reason.clone(),
-                    format!(
-                        "no port of {} leads to a holder of {}, and none leads out of the machine",
-                        bridge.ifname, frame.to
-                    ),
-                    None,
-                );
-                self.stop(Action::Dropped, reason)
-            }
+            Way::Nobody => self.nobody_there(&bridge, vid, &frame),
             Way::Unseen(why) => self.stop(Action::Unknown, why),
         }
+    }
+
+    fn nobody_there(&mut self, bridge: &Link, vid: Vid, frame: &Frame) -> Next {
+        // That the sender has the wrong address of the bridge is said already.
+        if self.findings.last().is_some_and(|finding| finding.id == "neigh-wrong") {
+            let reason =
+                format!("nobody on {} has the address that the sender takes for that of {}", bridge.ifname, frame.to);
+            return self.stop(Action::Dropped, reason);
+        }
+        let (within, ports) = match vid {
+            Some(vid) => {
+                (format!("in VLAN {vid} of {}", bridge.ifname), format!("port of {} in VLAN {vid}", bridge.ifname))
+            }
+            None => (format!("on {}", bridge.ifname), format!("port of {}", bridge.ifname)),
+        };
+        let reason = format!("nobody {within} has the address {}", frame.to);
+        let evidence = format!("no other {ports} leads to a holder of {}, and none leads out of the machine", frame.to);
+        let fix = vid.map(|vid| format!("if it is behind another port: bridge vlan add dev <port> vid {vid}"));
+        self.finding(Level::Fatal, "next-hop-absent", reason.clone(), evidence, fix);
+        self.stop(Action::Dropped, reason)
     }
 
     /// Up to the bridge's own namespace, or to a link on top of the bridge.
@@ -138,6 +145,11 @@ impl Walk<'_> {
         if let Some(mac) = frame.lladdr {
             if let Some(way) = self.by_fdb(at, bridge, mac, vid) {
                 return way;
+            }
+            // Nobody has that address as far as is known, and the bridge itself has what is looked for.
+            if let Some(own) = bridge.address.filter(|_| port.is_some() && bridge.holds(frame.to)) {
+                let reason = self.neigh_wrong(&bridge.ifname, frame, mac, own);
+                self.doubtful.get_or_insert(reason);
             }
         } else if port.is_some() && self.answers_for(at, bridge, frame.to) == Some(true) {
             self.resolved(frame, bridge);
@@ -283,6 +295,7 @@ impl Walk<'_> {
         let sender = self.hops.iter_mut().rev().find(|h| h.route.is_some());
         if let Some(hop) = sender
             && hop.neigh.is_none()
+            && holder.address.is_some()
         {
             hop.neigh = Some(Neigh { dst: frame.to, lladdr: holder.address, state: NeighState::None });
         }

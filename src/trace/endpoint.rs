@@ -29,6 +29,7 @@ impl Walk<'_> {
         if let Some(next) = self.over_the_wire(at, frame) {
             return next;
         }
+        self.unheard_above_and_below(at, link, frame);
         let inside = match self.carried.last() {
             Some(carried) => format!(" in a {} packet", carried.kind),
             None => String::new(),
@@ -60,13 +61,17 @@ impl Walk<'_> {
     }
 
     pub(super) fn hand_to_switch(&mut self, link: &Link) -> Next {
-        let reason = format!("Open vSwitch decides over what {} sends: its flows are not read", link.ifname);
+        let reason = format!(
+            "Open vSwitch decides what becomes of it behind {}: its flows are not read (ovs-appctl ofproto/trace tells)",
+            link.ifname
+        );
         self.stop(Action::Unknown, reason)
     }
 
     pub(super) fn hand_to_wireguard(&mut self, link: &Link) -> Next {
         let reason = format!(
-            "{} encrypts it for the peer that has {} among its allowed IPs: which one that is, and where, is not read",
+            "{0} encrypts it for the peer that has {1} among its allowed IPs: which one that is, and where, is not read \
+             (wg show {0} tells)",
             link.ifname, self.flow.dst
         );
         self.stop(Action::Unknown, reason)
@@ -81,11 +86,20 @@ impl Walk<'_> {
         self.stop(Action::Dropped, reason)
     }
 
-    /// Without a program the policy of the end that sends decides.
-    pub(super) fn netkit_refuses(&mut self, link: &Link) -> Option<Next> {
+    /// Without a program the policy of the end that sends decides. The programs of both ends are known at the first one.
+    pub(super) fn netkit_refuses(&mut self, at: LinkId, link: &Link) -> Option<Next> {
         let Some(KindData::Netkit { policy, .. }) = &link.data else { return None };
         if policy != "blackhole" || self.has_program(|p| p.kind == "netkit") {
             return None;
+        }
+        if let Ok(Some(far)) = self.topology.far_end(at, link)
+            && let Ok(Some(end)) = self.topology.link(far)
+        {
+            match self.topology.programs(far, &end) {
+                Ok(programs) if programs.iter().any(|p| p.kind == "netkit" && p.ingress) => return None,
+                Ok(_) => {}
+                Err(gap) => return Some(self.unseen(gap)),
+            }
         }
         let reason = format!("{} drops what no program lets pass", link.ifname);
         let evidence = format!("the policy of {} is {policy}, and no program is seen at it", link.ifname);

@@ -3,7 +3,7 @@
 
 use super::frame::Frame;
 use super::walk::{Next, Walk};
-use crate::model::{Action, Gap, Hook, KindData, Level, Link, LinkId, Step};
+use crate::model::{Action, Gap, Hook, KindData, Level, Link, LinkId, LlAddr, Step};
 
 impl Walk<'_> {
     pub(super) fn transmit(&mut self, at: LinkId, link: Link, frame: Frame) -> Next {
@@ -15,8 +15,11 @@ impl Walk<'_> {
         }
         self.note_programs(at, &link, false);
         self.note_device_chains(at, &link, Hook::Egress);
+        if let Some(hop) = self.hops.last_mut().filter(|hop| hop.ifindex == link.ifindex) {
+            hop.tags = frame.tags.iter().rev().copied().collect();
+        }
         match link.kind.as_str() {
-            "netkit" => match self.netkit_refuses(&link) {
+            "netkit" => match self.netkit_refuses(at, &link) {
                 Some(end) => end,
                 None => self.send_over(at, &link, frame),
             },
@@ -169,14 +172,7 @@ impl Walk<'_> {
                 if let Some(end) = self.taken_above(at, &frame) {
                     return end;
                 }
-                self.finding(
-                    Level::Fatal,
-                    "neigh-wrong",
-                    format!("the sender takes {} for {wanted}, and {} is {own}", frame.to, link.ifname),
-                    format!("the neighbour entry of {} has the address of another device", frame.to),
-                    Some(format!("delete the entry where the packet comes from: ip neigh del {} dev ...", frame.to)),
-                );
-                let reason = format!("{} ignores frames to {wanted}: its address is {own}", link.ifname);
+                let reason = self.neigh_wrong(&link.ifname, &frame, wanted, own);
                 self.stop(Action::Dropped, reason)
             }
             Some(_) => Next::Input(at, Box::new(link)),
@@ -189,6 +185,18 @@ impl Walk<'_> {
                 _ => Next::Input(at, Box::new(link)),
             },
         }
+    }
+
+    /// The frame is for somebody who does not have its address.
+    pub(super) fn neigh_wrong(&mut self, ifname: &str, frame: &Frame, wanted: LlAddr, own: LlAddr) -> String {
+        self.finding(
+            Level::Fatal,
+            "neigh-wrong",
+            format!("the sender takes {} for {wanted}, and {ifname} is {own}", frame.to),
+            format!("the neighbour entry of {} has the address of another device", frame.to),
+            Some(format!("delete the entry where the packet comes from: ip neigh del {} dev ...", frame.to)),
+        );
+        format!("{ifname} ignores frames to {wanted}: its address is {own}")
     }
 
     fn nobody_answers(&mut self, link: &Link, frame: &Frame) -> Next {
@@ -214,11 +222,15 @@ impl Walk<'_> {
             self.push(far, &peer, Step::Peer);
             return self.down(&peer);
         }
+        let mut evidence = format!("{} in {here} is up and its state is {}", link.ifname, link.operstate);
+        if matches!(link.kind.as_str(), "bond" | "team") {
+            evidence = format!("{evidence}; {}", self.port_states(at));
+        }
         self.finding(
             Level::Fatal,
             "no-carrier",
             format!("{} has no carrier", link.ifname),
-            format!("{} in {here} is up and its state is {}", link.ifname, link.operstate),
+            evidence,
             (link.kind == "bridge").then(|| format!("{} needs a port that is up", link.ifname)),
         );
         self.stop(Action::Dropped, format!("{} has no carrier", link.ifname))

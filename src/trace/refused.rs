@@ -2,11 +2,14 @@
 //! its reasons it was.
 
 use super::walk::{Next, Walk};
-use crate::model::{Action, Flow, Level, Link, LinkId, RouteAnswer};
+use crate::model::{Action, Flow, Level, Link, LinkId, NetnsId, RouteAnswer, RouteType};
 
 impl Walk<'_> {
     /// The kernel's input look-up said no.
     pub(super) fn refused(&mut self, at: LinkId, link: &Link, errno: &str) -> Next {
+        if let Some(end) = self.back_at_sender(at, link, errno) {
+            return end;
+        }
         let ipv4 = self.flow.dst.is_ipv4();
         if errno == "EHOSTUNREACH" && ipv4 && link.conf.forwarding4 == Some(false) {
             return self.not_forwarding(link, "net.ipv4.ip_forward");
@@ -17,8 +20,52 @@ impl Walk<'_> {
         {
             return end;
         }
-        let reason = refusal(errno, &self.here(), &self.flow);
+        self.refused_by_route(at.netns, errno)
+    }
+
+    /// A look-up said no, and no source is to blame: a route of that type for the destination is, where there is one.
+    pub(super) fn refused_by_route(&mut self, netns: NetnsId, errno: &str) -> Next {
+        let here = self.topology.netns(netns).name;
+        let reason = refusal(errno, &here, &self.flow);
+        let kind = match errno {
+            "EINVAL" => RouteType::Blackhole,
+            "EHOSTUNREACH" => RouteType::Unreachable,
+            "EACCES" => RouteType::Prohibit,
+            _ => return self.stop(Action::Dropped, reason),
+        };
+        let dst = self.flow.dst;
+        let routes = self.topology.routes(netns).unwrap_or_default();
+        let refusing = routes.into_iter().filter(|route| route.kind == kind && route.dst.contains(&dst));
+        let Some(route) = refusing.max_by_key(|route| route.dst.prefix_len()) else {
+            return self.stop(Action::Dropped, reason);
+        };
+        // An output look-up has no source to validate: a route refuses there as well.
+        let there = Flow { src: None, ..self.flow };
+        if self.topology.route_out(netns, &there, None) != Ok(RouteAnswer::Refused(errno.to_owned())) {
+            return self.stop(Action::Dropped, reason);
+        }
+        let (word, prefix) = (kind.word(), route.dst_text());
+        let reason = format!("the {word} route {prefix} of {here} takes it: no better route to {dst} is there");
+        let evidence = format!("{word} {prefix} proto {} in {}", route.protocol, route.table.called());
+        let fix = Some(format!("ip route add {dst} ..., or find out who was to set that route (in {here})"));
+        if !self.hops.is_empty() {
+            self.finding(Level::Fatal, "route-refuses", reason.clone(), evidence, fix);
+        }
         self.stop(Action::Dropped, reason)
+    }
+
+    /// The namespace has sent the packet itself, and whatever it says now: others on the way send it back.
+    fn back_at_sender(&mut self, at: LinkId, link: &Link, errno: &str) -> Option<Next> {
+        let src = self.flow.src?;
+        if self.hops.first()?.netns != at.netns || !self.is_own_address(at.netns, src) {
+            return None;
+        }
+        let here = self.here();
+        let message = format!("the packet comes back to {here}, which sent it");
+        let evidence = format!("the kernel's look-up for a packet from {src} arriving by {} says {errno}", link.ifname);
+        let fix = Some(format!("mend the routes on the way that lead {} back here", self.flow.dst));
+        self.finding(Level::Fatal, "loop", message, evidence, fix);
+        Some(self.stop(Action::Dropped, format!("it comes back to {here}, which refuses its own packets")))
     }
 
     /// Whether it is the source that the namespace refuses, and why; none: it is not, or that cannot be told.

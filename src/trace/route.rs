@@ -6,7 +6,7 @@ use super::refused::refusal;
 use super::walk::{Next, Walk};
 use crate::model::{
     Action, Flow, Gap, Hook, IfIndex, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer,
-    RouteType, Step,
+    RouteType, Rule, Step,
 };
 
 impl Walk<'_> {
@@ -35,6 +35,33 @@ impl Walk<'_> {
         }
     }
 
+    /// The namespace routes what a link hands over for another one, by the link below. The source need not be an address
+    /// of this one, which a look-up by name of a source insists on: it is made without.
+    pub(super) fn routed_for_others(&mut self, below: LinkId) -> Next {
+        let src = self.flow.src.take();
+        let route = self.look_up_out(below.netns, Some(below.ifindex));
+        self.flow.src = src;
+        let by_source = |rule: &Rule| rule.src.is_some();
+        if self.topology.rules(below.netns, self.flow.dst.is_ipv6()).is_ok_and(|rules| rules.iter().any(by_source)) {
+            self.doubtful.get_or_insert("rules that go by the source are not asked here".to_owned());
+        }
+        let route = match route {
+            Ok(route) => route,
+            Err(end) => return end,
+        };
+        // Of table 0 is what the kernel makes up for a packet that is bound to a link.
+        if route.table.0 == 0 {
+            let (dst, here) = (self.flow.dst, self.here());
+            let name = self.hops.last().map(|h| h.ifname.clone()).unwrap_or_default();
+            let message = format!("{here} has no route to {dst} by {name}: it takes {dst} to be on that segment");
+            self.doubtful.get_or_insert(message.clone());
+            let evidence = format!("packets from above {name} may leave by {name} only");
+            let fix = Some(format!("add a route by {name} in {here}"));
+            self.finding(Level::Critical, "no-route-by-lower", message, evidence, fix);
+        }
+        self.go_out(below.netns, route)
+    }
+
     fn look_up_out(&mut self, from: NetnsId, bound_to: Option<IfIndex>) -> Result<Route, Next> {
         let answer = self.topology.route_out(from, &self.flow, bound_to);
         match answer {
@@ -42,10 +69,7 @@ impl Walk<'_> {
                 self.doubt(from);
                 Ok(route)
             }
-            Ok(RouteAnswer::Refused(errno)) => {
-                let name = self.topology.netns(from).name;
-                Err(self.stop(Action::Dropped, refusal(&errno, &name, &self.flow)))
-            }
+            Ok(RouteAnswer::Refused(errno)) => Err(self.refused_by_route(from, &errno)),
             Err(gap) => Err(self.unseen(gap)),
         }
     }
@@ -165,6 +189,7 @@ impl Walk<'_> {
                     return self.not_forwarding(&link, "net.ipv6.conf.all.forwarding");
                 }
                 self.note_chains(at.netns, &[Hook::Forward]);
+                self.leaves_domain(at, &link, &route);
                 self.send(at.netns, route)
             }
             RouteType::Local | RouteType::Anycast => {
@@ -174,6 +199,22 @@ impl Walk<'_> {
             }
             other => self.stop(Action::Unknown, format!("a route of type {} takes it", other.word())),
         }
+    }
+
+    /// A VRF that has no route of its own for a packet, nor one that says so, leaves it to the rules behind its own.
+    fn leaves_domain(&mut self, at: LinkId, link: &Link, route: &Route) {
+        let Some(master) = link.master.filter(|_| link.port_kind.as_deref() == Some("vrf")) else { return };
+        let Ok(Some(vrf)) = self.topology.link(Walk::beside(at, master)) else { return };
+        let Some(KindData::Vrf { table }) = vrf.data else { return };
+        if route.table.0 == table {
+            return;
+        }
+        let (name, prefix) = (&vrf.ifname, route.dst_text());
+        let message =
+            format!("the VRF {name} has no route to {}: that of {} takes it", self.flow.dst, route.table.called());
+        let evidence = format!("{prefix} is not in table {table}, and no unreachable route ends the search there");
+        let fix = Some(format!("ip route add table {table} unreachable default metric 4278198272"));
+        self.finding(Level::Warning, "vrf-left", message, evidence, fix);
     }
 
     fn forwards_v6(&mut self, netns: NetnsId, link: &Link) -> bool {

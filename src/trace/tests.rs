@@ -231,11 +231,14 @@ fn netkit_passes_by_its_policy_or_by_its_program() {
     assert_eq!(ids(&traced), ["netkit-blackhole"]);
     for (net, at) in [(&mut net, eth0), (&mut shut, eth0_)] {
         let name = Some("cil_from_container".to_owned());
-        net.programs.insert(at, vec![Program { kind: "netkit".to_owned(), ingress: false, name, id: Some(9) }]);
+        // Programs of both ends are attached at, and told of, the host's.
+        let end = net.of(at).clone();
+        let far = net.far_end(at, &end).unwrap().unwrap();
+        net.programs.insert(far, vec![Program { kind: "netkit".to_owned(), ingress: true, name, id: Some(9) }]);
         let traced = net.trace(at.netns, "10.0.0.1");
         ends(&traced, Action::Unknown, &["pod/eth0 route", "host/nk0 peer"]);
         let reason = &traced.paths[0].verdict.reason;
-        assert!(reason.contains("the netkit program cil_from_container at eth0 of pod"), "{reason}");
+        assert!(reason.contains("the netkit program cil_from_container at nk0 of host"), "{reason}");
     }
 }
 

@@ -162,6 +162,7 @@ impl Walk<'_> {
             Ok(ends) => ends,
             Err(gap) => return self.unseen(gap),
         };
+        let all: Vec<String> = ends.iter().map(|(_, link)| described(link)).collect();
         let mut ends: Vec<_> = ends.into_iter().filter(|(_, link)| takes(link, &outer, &carried)).collect();
         // The most particular one: with both addresses, with the remote's, with the own one, with none.
         ends.sort_by_key(|(_, link)| match &link.data {
@@ -175,7 +176,10 @@ impl Walk<'_> {
             let port = carried.port.map_or(String::new(), |port| format!(" and port {port}"));
             let reason =
                 format!("{here} has no {} link{id}{port} for packets from {:?}", carried.kind, Shown(outer.src));
-            let evidence = format!("none of its {} links that are up takes them", carried.kind);
+            let evidence = match all.as_slice() {
+                [] => format!("it has no {} link at all", carried.kind),
+                all => format!("its {} links take others: {}", carried.kind, all.join(", ")),
+            };
             self.finding(Level::Fatal, "tunnel-end-absent", reason.clone(), evidence, None);
             return self.stop(Action::Dropped, reason);
         };
@@ -185,6 +189,24 @@ impl Walk<'_> {
         }
         Next::Arrive(at, Box::new(link), Box::new(carried.frame), Step::Tunnel)
     }
+}
+
+/// What a tunnel's link takes in.
+fn described(link: &Link) -> String {
+    let mut takes = Vec::new();
+    if !link.up {
+        takes.push("down".to_owned());
+    }
+    let (id, remote, port) = match &link.data {
+        Some(KindData::Vxlan { id, port, .. }) => (Some(*id), None, *port),
+        Some(KindData::Geneve { id, remote, port, .. }) => (Some(*id), *remote, *port),
+        Some(KindData::Iptunnel { remote, ikey, .. }) => (*ikey, *remote, None),
+        _ => (None, None, None),
+    };
+    takes.extend(id.map(|id| format!("number {id}")));
+    takes.extend(remote.map(|ip| format!("from {ip}")));
+    takes.extend(port.map(|port| format!("port {port}")));
+    format!("{} ({})", link.ifname, if takes.is_empty() { "anything".to_owned() } else { takes.join(", ") })
 }
 
 /// The link takes packets like the outer one.

@@ -188,7 +188,7 @@ fn refusing_route(kind: &str) {
         "ip route replace {kind} 172.22.1.0/24; ip -6 route del fd00:22:1::/64; ip -6 route add {kind} fd00:22:1::/64"
     ));
     for to in [WEB_B, "fd00:22:1::7"] {
-        dropped(&node, "pod-a", to, "web-b", Broken { last: "host/cni0 master", finding: "" });
+        dropped(&node, "pod-a", to, "web-b", Broken { last: "host/cni0 master", finding: "route-refuses" });
         let reason = node.trace(&format!("pod-a --to {to}"))["paths"][0]["verdict"]["reason"].clone();
         assert!(reason.as_str().unwrap().contains(kind), "{reason} for a {kind} route");
     }

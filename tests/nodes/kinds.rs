@@ -20,6 +20,8 @@ pub fn tests() -> Vec<Test> {
         test!(tap_is_held_by_a_process, Tools, Tap),
         test!(macvtap_is_held_by_nobody_seen, Tools),
         test!(two_bridges_joined_by_two_pairs_go_round, Tools),
+        test!(packet_comes_back_to_its_sender, Tools),
+        test!(bridge_is_taken_for_another, Tools),
     ]
 }
 
@@ -259,4 +261,27 @@ fn two_bridges_joined_by_two_pairs_go_round() {
     let trace = node.trace("host --to 10.9.0.2");
     assert_eq!(trace["paths"][0]["verdict"]["action"], "dropped", "{trace:#}");
     assert!(trace["findings"].as_array().unwrap().iter().any(|f| f["id"] == "loop"), "{trace:#}");
+}
+
+fn packet_comes_back_to_its_sender() {
+    let node = Node::with(
+        "ip netns add outside; ip -n outside link set lo up; set_in outside net.ipv4.ip_forward=1
+         ip link add eth0 type veth peer name eth0 netns outside
+         ip addr add 10.5.0.1/24 dev eth0; ip link set eth0 up; ip route add 10.99.0.0/16 via 10.5.0.9
+         ip -n outside addr add 10.5.0.9/24 dev eth0; ip -n outside link set eth0 up
+         ip -n outside route add 10.99.0.0/16 via 10.5.0.1",
+    );
+    dropped(&node, HOST, "10.99.0.1", "outside", "host/eth0 peer", "loop");
+}
+
+fn bridge_is_taken_for_another() {
+    // A bridge takes another address when its first port goes; an entry that somebody set by hand stays.
+    let node = Node::with(
+        "ip netns add pod; set_in host net.ipv6.conf.default.disable_ipv6=1 net.ipv4.ip_forward=1
+         ip link add br0 type bridge; ip addr add 10.9.0.1/24 dev br0; ip link set br0 up
+         ip link add vpod type veth peer name eth0 netns pod; ip link set vpod master br0 up
+         ip -n pod addr add 10.9.0.2/24 dev eth0; ip -n pod link set eth0 up
+         ip -n pod neigh add 10.9.0.1 lladdr 02:00:00:00:00:02 dev eth0 nud permanent",
+    );
+    dropped(&node, "pod", "10.9.0.1", HOST, "host/br0 master", "neigh-wrong");
 }

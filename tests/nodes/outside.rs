@@ -2,22 +2,31 @@
 
 use serde_json::Value;
 
-use super::node::{Node, PODNET};
+use super::node::{Node, PODNET, with_stdin};
 use super::{Test, scene, test};
 
 pub fn tests() -> Vec<Test> {
-    vec![test!(ordinary_user_sees_the_common_path, Tools, Users)]
+    vec![
+        test!(ordinary_user_sees_the_common_path, Tools, Users),
+        test!(recording_of_an_ordinary_user_promises_nothing, Tools, Users),
+    ]
+}
+
+/// What podnet says to somebody who may do nothing.
+fn by_nobody(node: &Node, args: &str) -> Vec<u8> {
+    // The binary may be built where others may not look.
+    let command = format!(
+        "cp {PODNET} /run/podnet && chmod 755 /run/podnet && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
+         --inh-caps=-all --bounding-set=-all /run/podnet {args}"
+    );
+    let out = node.command("sh").args(["-c", &command]).output().unwrap();
+    assert!(!out.stdout.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    out.stdout
 }
 
 /// A trace by somebody who may do nothing.
 fn as_nobody(node: &Node, args: &str) -> Value {
-    // The binary may be built where others may not look.
-    let command = format!(
-        "cp {PODNET} /run/podnet && chmod 755 /run/podnet && exec setpriv --reuid 65534 --regid 65534 --clear-groups \
-         --inh-caps=-all --bounding-set=-all /run/podnet trace {args} --json"
-    );
-    let out = node.command("sh").args(["-c", &command]).output().unwrap();
-    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)))
+    serde_json::from_slice(&by_nobody(node, &format!("trace {args} --json"))).unwrap()
 }
 
 /// Name, index and step of each hop.
@@ -40,4 +49,28 @@ fn ordinary_user_sees_the_common_path() {
         assert!(root["gaps"].as_array().unwrap().is_empty(), "{root:#}");
         assert!(nobody["source"]["pid"] == pid, "{nobody:#}");
     }
+}
+
+fn recording_of_an_ordinary_user_promises_nothing() {
+    let node = scene::reference();
+    let targets = ["host".to_owned(), node.process("pod-a").to_string()];
+    let recording = by_nobody(&node, "snapshot");
+    let mut told = 0;
+    for target in &targets {
+        for to in ["172.22.0.1", "172.22.0.253", "172.22.1.7", "10.30.180.55", "203.0.113.9", "fd00:22:1::7"] {
+            let live = node.trace(&format!("{target} --to {to}"));
+            let recorded = with_stdin(&["trace", target, "--to", to, "--json", "--snapshot", "-"], &recording);
+            let recorded: Value = serde_json::from_slice(&recorded.stdout).unwrap();
+            let (live, end) = (&live["paths"][0]["verdict"], &recorded["paths"][0]["verdict"]["action"]);
+            match end.as_str().unwrap() {
+                "unknown" => assert!(!recorded["gaps"].as_array().unwrap().is_empty(), "{recorded:#}"),
+                _ => {
+                    told += 1;
+                    assert_eq!(end, &live["action"], "{target} to {to}: {recorded:#}");
+                }
+            }
+        }
+    }
+    // The routes of the recorder's own namespace are there.
+    assert!(told > 0);
 }

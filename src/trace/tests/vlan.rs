@@ -38,7 +38,7 @@ fn tag_goes_over_the_trunk_to_the_vlan_of_the_bridge() {
         ["host/eth0.5 route", "host/eth0 lower", "switch/swp1 peer", "switch/br0 master", "switch/br0.5 upper"];
     ends(&traced, Action::Delivered, &wanted);
     let tags: Vec<usize> = traced.paths[0].hops.iter().map(|h| h.tags.len()).collect();
-    assert_eq!(tags, [0, 0, 1, 0, 0]);
+    assert_eq!(tags, [0, 1, 1, 0, 0]);
 }
 
 #[test]

@@ -4,7 +4,10 @@
 const OFFERED: usize = 5;
 
 /// The nearest of these names: those that contain what was typed, then those that differ by few letters.
-pub(super) fn nearest(typed: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+pub fn nearest(typed: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    if typed.is_empty() {
+        return Vec::new();
+    }
     let wanted = typed.to_lowercase();
     // A third of the letters may be wrong: more than that is another name.
     let allowed = (wanted.chars().count() / 3).clamp(1, 6);
