@@ -33,11 +33,12 @@ pub(super) fn run(args: &ExecArgs) -> Result<Outcome> {
         return Err(Error::new(ErrorId::NoPermission, message).hint(ROOT));
     };
     let file = gather::open_again(&live, source.netns)?;
+    // A name of the machine's own: what processes and containers call themselves would be a way into /etc.
     let name = match gather::netns_ref(&mut live, &source, &args.target) {
-        NetnsRef::Named(name) => name,
-        _ => source.netns_name,
+        NetnsRef::Named(name) => Some(name),
+        _ => None,
     };
-    enter(&file, &name)?;
+    enter(&file, name.as_deref())?;
     // Comes back only where the program could not be started.
     let failed = Command::new(program).args(rest).exec();
     Err(Error::new(ErrorId::Failed, format!("{} could not be run", program.display()))
@@ -46,7 +47,7 @@ pub(super) fn run(args: &ExecArgs) -> Result<Outcome> {
 }
 
 /// Takes this process into the namespace, with a view of the files that goes with it.
-fn enter(file: &NetnsFile, name: &str) -> Result<()> {
+fn enter(file: &NetnsFile, name: Option<&str>) -> Result<()> {
     let failed = |what: String| {
         move |errno: nix::errno::Errno| Error::new(ErrorId::NoPermission, what).because(errno).hint(ROOT)
     };
@@ -60,6 +61,7 @@ fn enter(file: &NetnsFile, name: &str) -> Result<()> {
     let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
     let _ = umount2("/sys", MntFlags::MNT_DETACH);
     mount(Some("podnet"), "/sys", Some("sysfs"), flags, none).map_err(failed("mounting its /sys".to_owned()))?;
+    let Some(name) = name else { return Ok(()) };
     bind_etc(&Path::new("/etc/netns").join(name))
         .map_err(|e| Error::new(ErrorId::Failed, format!("the files of /etc/netns/{name}")).because(e).hint(ROOT))
 }

@@ -8,6 +8,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(a_program_sees_the_namespace, Tools),
         test!(files_of_the_namespace_stand_in, Tools),
+        test!(a_container_has_no_say_over_etc, Tools),
         test!(exit_codes_and_signals_are_the_programs, Tools),
     ]
 }
@@ -41,6 +42,18 @@ fn files_of_the_namespace_stand_in() {
     assert_eq!(read("blue", "other"), "x\n");
     assert_eq!(read("red", "resolv.conf"), "the host\n");
     assert_eq!(node.sh("cat /etc/resolv.conf"), "the host\n");
+}
+
+fn a_container_has_no_say_over_etc() {
+    let node = node("");
+    // What a process calls itself is no name of a directory that a program of the machine's root would read.
+    node.sh("mkdir /run/evil; echo evil >/run/evil/resolv.conf; mkfifo /run/end
+        ( exec unshare -n sh -c 'printf /run/evil >/proc/self/comm; echo $$ >/run/pid; read -r end </run/end' >/dev/null 2>&1 ) &
+        while [ ! -s /run/pid ]; do :; done");
+    let pid = node.sh("cat /run/pid");
+    assert_eq!(node.sh(&format!("cat /proc/{}/comm", pid.trim())), "/run/evil\n");
+    let read = node.tries(&format!("touch /run/etc; {PODNET} exec {} -- cat /etc/resolv.conf", pid.trim())).1;
+    assert!(!read.contains("evil"), "{read}");
 }
 
 fn exit_codes_and_signals_are_the_programs() {

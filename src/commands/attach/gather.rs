@@ -118,7 +118,8 @@ pub(crate) fn netns_ref(live: &mut Live, source: &Source, typed: &str) -> NetnsR
             return NetnsRef::Named(name.to_owned());
         }
     }
-    if typed.contains('/') {
+    // `dev/web` is a pod, too.
+    if typed.contains('/') && leads_there(typed) {
         return NetnsRef::Path(typed.to_owned());
     }
     if let Some(pid) = source.pid {
