@@ -49,7 +49,7 @@ pub struct AttachArgs {
     /// Which routes.
     #[command(flatten)]
     pub routes: RouteArgs,
-    /// Seconds to wait for others and for the link to work
+    /// Seconds to wait for the link to work, and for another podnet that holds the lock and does nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     pub wait: f64,
 }
@@ -174,7 +174,7 @@ pub struct DetachArgs {
     /// Address store
     #[arg(long, value_name = "DIR", default_value = "/var/lib/cni/networks")]
     pub ipam_dir: PathBuf,
-    /// Seconds to wait for another podnet that changes something
+    /// Seconds to wait for another podnet that holds the lock and does nothing
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     pub wait: f64,
 }

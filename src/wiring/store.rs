@@ -57,7 +57,7 @@ impl Store {
         let lock =
             File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join("lock"));
         let lock = lock.map_err(|e| failed("opening the lock of the address store", e))?;
-        match locked(lock, patience) {
+        match locked(lock, patience, dir, Duration::from_millis(1)) {
             Ok(lock) => Ok(Store { dir: dir.to_owned(), _lock: lock }),
             Err(e) => Err(failed("waiting for the lock of the address store", e)
                 .hint("fuser shows which process keeps the file named lock there")),
@@ -121,17 +121,26 @@ pub fn networks(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Waits for a lock, but not without end.
-pub(super) fn locked(mut file: File, patience: Duration) -> io::Result<Flock<File>> {
-    let deadline = Instant::now() + patience;
+/// Waits for a lock for as long as it changes hands: a crowd has to wait, and a holder that does nothing for the whole of
+/// `patience` ends it. That something is done shows in the time at which `traces` was last changed.
+pub(super) fn locked(mut file: File, patience: Duration, traces: &Path, pause: Duration) -> io::Result<Flock<File>> {
+    let changed = || fs::metadata(traces).and_then(|stat| stat.modified()).ok();
+    let (start, mut seen, mut moved) = (Instant::now(), changed(), Instant::now());
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
-            Err((again, Errno::EWOULDBLOCK)) if Instant::now() < deadline => file = again,
+            Err((again, Errno::EWOULDBLOCK)) => file = again,
             Err((_, errno)) => return Err(errno.into()),
         }
-        // A waiting flock cannot be given up, and whoever has it needs a millisecond or two.
-        std::thread::sleep(Duration::from_micros(300));
+        let now = changed();
+        if now != seen {
+            (seen, moved) = (now, Instant::now());
+        } else if moved.elapsed() >= patience {
+            let words = format!("whoever has it has done nothing for {} s", patience.as_secs_f64());
+            return Err(io::Error::new(ErrorKind::TimedOut, words));
+        }
+        // A waiting flock cannot be given up. Who has waited long is one of many, and they must not wear the machine out.
+        std::thread::sleep((start.elapsed() / 8).clamp(Duration::from_micros(300), pause));
     }
 }
 

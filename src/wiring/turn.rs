@@ -40,7 +40,7 @@ impl Turn {
         let place = Path::new(DIR).join("lock");
         let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&place);
         let file = file.map_err(|e| failed("opening", e))?;
-        let lock = locked(file, patience).map_err(|e| {
+        let lock = locked(file, patience, &place, Duration::from_millis(20)).map_err(|e| {
             failed("waiting for", e).hint("another podnet changes something; fuser /run/podnet/lock shows which")
         })?;
         let mut turn = Turn { lock, cleared: Vec::new() };

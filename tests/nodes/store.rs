@@ -15,6 +15,7 @@ pub fn tests() -> Vec<Test> {
         test!(the_plugin_reads_what_podnet_writes, Tools, Cni),
         test!(podnet_and_the_plugins_share_a_bridge, Tools, Cni),
         test!(many_at_once, Tools),
+        test!(a_crowd_has_to_wait_and_nobody_fails, Tools),
     ]
 }
 
@@ -175,4 +176,23 @@ fn many_at_once() {
     ));
     assert_eq!(said, "");
     same(&before, &state(&node), "after all");
+}
+
+/// Whoever waits behind others that get on with it is served; one that holds the lock and does nothing is told of.
+fn a_crowd_has_to_wait_and_nobody_fails() {
+    let node = node("blue");
+    node.sh("sysctl -qw net.ipv4.ip_forward=1; mkdir /run/podnet");
+    let held = |by: &str| {
+        format!("flock /run/podnet/lock sh -c '{by}' & while flock -n /run/podnet/lock true; do :; done; ")
+    };
+    let busy = held("for i in 1 2 3 4 5; do echo [] >/run/podnet/lock; sleep 0.2; done");
+    node.sh(&format!("{busy} {PODNET} attach blue --wait 0.6 >/run/out; {PODNET} detach blue >/run/out"));
+    let idle = held("exec sleep infinity");
+    for command in ["attach", "detach"] {
+        let (ok, text) = node.tries(&format!("({idle}) >/run/out 2>&1; {PODNET} {command} blue --wait 0.2"));
+        assert!(!ok && text.contains("done nothing for 0.2 s") && text.contains("fuser"), "{text}");
+        // A signal ends the waiting.
+        let (ok, text) = node.tries(&format!("timeout 0.2 {PODNET} {command} blue || echo $?"));
+        assert!(ok && text == "124\n", "{text}");
+    }
 }

@@ -22,7 +22,6 @@ pub(super) fn run(args: &AttachArgs, style: Style, json: bool) -> Result<Outcome
     plan::check_words(&wish).map_err(refused)?;
     let mut live = super::live()?;
     let source = target::resolve(&mut live, &args.target)?;
-    let stop = Stop::new()?;
     let patience = Duration::from_secs_f64(args.wait);
     let mut turn = if args.dry_run { None } else { Some(Turn::take(patience)?) };
     let prepared = prepare(&mut live, &source, args, &mut wish)?;
@@ -30,6 +29,8 @@ pub(super) fn run(args: &AttachArgs, style: Style, json: bool) -> Result<Outcome
     said.dry_run = args.dry_run;
     said.cleared = turn.as_mut().map(|turn| std::mem::take(&mut turn.cleared)).unwrap_or_default();
     if let Some(mut turn) = turn.take() {
+        // Whoever ends podnet before this has changed nothing by it.
+        let stop = Stop::new()?;
         let undo = prepared.decided.plan.steps.iter().rev().flat_map(|step| &step.undo);
         turn.note(undo.filter(|(netns, _)| *netns == NetnsRef::Host).map(|(_, change)| change))?;
         let opened = Opened::from([(prepared.netns.clone(), gather::open_again(&live, source.netns)?)]);

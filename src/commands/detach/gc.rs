@@ -15,10 +15,10 @@ use crate::wiring::store;
 use crate::wiring::{GROUP, Stop, Turn};
 
 pub(super) fn run(live: &mut Live, args: &DetachArgs) -> Result<Detached> {
-    let _stop = Stop::new()?;
     let mut said = empty(None);
     // Without --yes nothing is changed, and an attach that is under way may look half made.
     let mut turn = if args.yes { Some(Turn::take(Duration::from_secs_f64(args.wait))?) } else { None };
+    let _stop = Stop::new()?;
     let alive = Alive::look()?;
     let mut listed = Vec::new();
     let doomed = dead(live, args, &alive, &mut listed)?;

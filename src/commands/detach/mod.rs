@@ -40,9 +40,9 @@ fn detach(live: &mut Live, args: &DetachArgs, typed: &str) -> Result<Detached> {
             Error::new(ErrorId::Conflict, message).hint("name a container's; podnet list shows which there are")
         );
     }
+    let mut turn = Turn::take(Duration::from_secs_f64(args.wait))?;
     // Half of it must not be undone: a signal waits until all of it is.
     let _stop = Stop::new()?;
-    let mut turn = Turn::take(Duration::from_secs_f64(args.wait))?;
     let found = find::find(live, args, typed, source.as_ref())?;
     let mut said = empty(source);
     said.cleared = std::mem::take(&mut turn.cleared);
