@@ -118,7 +118,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('--ipam-dir', '--ipam-dir', [CompletionResultType]::ParameterName, 'Address store, shared with the CNI plugin host-local')
             [CompletionResult]::new('--gateway', '--gateway', [CompletionResultType]::ParameterName, 'Whom everything else goes to, one for each family, or none; else the host')
             [CompletionResult]::new('--route', '--route', [CompletionResultType]::ParameterName, 'One more route: to a network, by a router or else by the gateway')
-            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for others and for the link to work')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for the link to work, and for another podnet that holds the lock and does nothing')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Show what would be done, as commands that do the same, and change nothing')
             [CompletionResult]::new('--ptp', '--ptp', [CompletionResultType]::ParameterName, 'No bridge: a pair, and a route on the host')
@@ -137,7 +137,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
         'podnet;detach' {
             [CompletionResult]::new('--ifname', '--ifname', [CompletionResultType]::ParameterName, 'Name of the link in the namespace')
             [CompletionResult]::new('--ipam-dir', '--ipam-dir', [CompletionResultType]::ParameterName, 'Address store')
-            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for another podnet that changes something')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'Seconds to wait for another podnet that holds the lock and does nothing')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'Colour the text')
             [CompletionResult]::new('--keep-bridge', '--keep-bridge', [CompletionResultType]::ParameterName, 'Leave the bridge, now and later: it is yours from now on')
             [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Also delete a link that podnet did not make')

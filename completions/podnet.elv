@@ -110,7 +110,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand --ipam-dir 'Address store, shared with the CNI plugin host-local'
             cand --gateway 'Whom everything else goes to, one for each family, or none; else the host'
             cand --route 'One more route: to a network, by a router or else by the gateway'
-            cand --wait 'Seconds to wait for others and for the link to work'
+            cand --wait 'Seconds to wait for the link to work, and for another podnet that holds the lock and does nothing'
             cand --color 'Colour the text'
             cand --dry-run 'Show what would be done, as commands that do the same, and change nothing'
             cand --ptp 'No bridge: a pair, and a route on the host'
@@ -128,7 +128,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
         &'podnet;detach'= {
             cand --ifname 'Name of the link in the namespace'
             cand --ipam-dir 'Address store'
-            cand --wait 'Seconds to wait for another podnet that changes something'
+            cand --wait 'Seconds to wait for another podnet that holds the lock and does nothing'
             cand --color 'Colour the text'
             cand --keep-bridge 'Leave the bridge, now and later: it is yours from now on'
             cand --force 'Also delete a link that podnet did not make'

@@ -109,7 +109,7 @@ complete -c podnet -n "__fish_podnet_using_subcommand attach" -l network -d 'Nam
 complete -c podnet -n "__fish_podnet_using_subcommand attach" -l ipam-dir -d 'Address store, shared with the CNI plugin host-local' -r -F
 complete -c podnet -n "__fish_podnet_using_subcommand attach" -l gateway -d 'Whom everything else goes to, one for each family, or none; else the host' -r
 complete -c podnet -n "__fish_podnet_using_subcommand attach" -l route -d 'One more route: to a network, by a router or else by the gateway' -r
-complete -c podnet -n "__fish_podnet_using_subcommand attach" -l wait -d 'Seconds to wait for others and for the link to work' -r
+complete -c podnet -n "__fish_podnet_using_subcommand attach" -l wait -d 'Seconds to wait for the link to work, and for another podnet that holds the lock and does nothing' -r
 complete -c podnet -n "__fish_podnet_using_subcommand attach" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"
@@ -125,7 +125,7 @@ complete -c podnet -n "__fish_podnet_using_subcommand attach" -s h -l help -d 'P
 complete -c podnet -n "__fish_podnet_using_subcommand attach" -s V -l version -d 'Print version'
 complete -c podnet -n "__fish_podnet_using_subcommand detach" -l ifname -d 'Name of the link in the namespace' -r
 complete -c podnet -n "__fish_podnet_using_subcommand detach" -l ipam-dir -d 'Address store' -r -F
-complete -c podnet -n "__fish_podnet_using_subcommand detach" -l wait -d 'Seconds to wait for another podnet that changes something' -r
+complete -c podnet -n "__fish_podnet_using_subcommand detach" -l wait -d 'Seconds to wait for another podnet that holds the lock and does nothing' -r
 complete -c podnet -n "__fish_podnet_using_subcommand detach" -l color -d 'Colour the text' -r -f -a "auto\t'When stdout is a terminal and NO_COLOR is not set'
 always\t'Always'
 never\t'Never'"

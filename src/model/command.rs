@@ -115,16 +115,16 @@ fn write_command(f: &mut fmt::Formatter<'_>, netns: &NetnsRef, change: &Change) 
     write!(f, "{change}")
 }
 
-/// As the command without the words that say where.
+/// As the command without the words that say where. A link may be called `up`, so `ip` is told what is a name.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // A link's name may have a dot in it; sysctl takes the slashes too.
             Change::SetSysctl { key, value } if key.contains('.') => write!(f, "sysctl -qw {}={value}", word(key)),
             Change::SetSysctl { key, value } => write!(f, "sysctl -qw {}={value}", word(&key.replace('/', "."))),
-            Change::AddBridge(link) => write!(f, "link add {link} type bridge"),
+            Change::AddBridge(link) => write!(f, "link add name {link} type bridge"),
             Change::AddVeth { link, master, peer_netns, peer } => {
-                write!(f, "link add {link} {ONE_QUEUE}")?;
+                write!(f, "link add name {link} {ONE_QUEUE}")?;
                 if let Some(master) = master {
                     write!(f, " master {}", word(master))?;
                 }
@@ -132,11 +132,11 @@ impl fmt::Display for Change {
             }
             Change::AddMacvlan { lower, link, link_netns } => {
                 let (lower, netns) = (word(lower), link_netns.as_operand());
-                write!(f, "link add {link} link {lower} netns {netns} type macvlan mode bridge")
+                write!(f, "link add name {link} link {lower} netns {netns} type macvlan mode bridge")
             }
-            Change::DelLink { ifname } | Change::DelBridge { ifname } => write!(f, "link del {}", word(ifname)),
-            Change::SetAlias { ifname, alias } => write!(f, "link set {} alias {}", word(ifname), word(alias)),
-            Change::SetGroup { ifname, group } => write!(f, "link set {} group {group}", word(ifname)),
+            Change::DelLink { ifname } | Change::DelBridge { ifname } => write!(f, "link del dev {}", word(ifname)),
+            Change::SetAlias { ifname, alias } => write!(f, "link set dev {} alias {}", word(ifname), word(alias)),
+            Change::SetGroup { ifname, group } => write!(f, "link set dev {} group {group}", word(ifname)),
             Change::SetPort { ifname, hairpin, isolated } => {
                 let on = |is: &bool| if *is { "on" } else { "off" };
                 write!(f, "link set dev {} hairpin {} isolated {}", word(ifname), on(hairpin), on(isolated))
@@ -155,7 +155,7 @@ impl fmt::Display for Change {
                 write!(f, " dev {}", word(ifname))
             }
             Change::DelAddr { ifname, addr } => write!(f, "addr del {addr} dev {}", word(ifname)),
-            Change::SetUp { ifname } => write!(f, "link set {} up", word(ifname)),
+            Change::SetUp { ifname } => write!(f, "link set dev {} up", word(ifname)),
             Change::AddRoute { kind, dst, gateway, dev } => write_route(f, *kind, dst, *gateway, dev.as_deref()),
             Change::Reserve(reservation) => write_reservation(f, reservation),
             Change::Release { store, addr, .. } => write!(f, "rm {}", word(&format!("{store}/{addr}"))),
@@ -279,13 +279,13 @@ mod tests {
             plan.to_string(),
             "sysctl -qw net.ipv4.ip_forward=1\n\
              ip netns exec blue sysctl -qw net/ipv4/conf/eth0.7/rp_filter=0\n\
-             ip link add cni0 mtu 1500 type bridge\n\
-             ip link add veth1 numtxqueues 1 numrxqueues 1 master cni0 type veth \
+             ip link add name cni0 mtu 1500 type bridge\n\
+             ip link add name veth1 numtxqueues 1 numrxqueues 1 master cni0 type veth \
              peer name eth0 address c2:ce:72:1b:97:6e numtxqueues 1 numrxqueues 1 netns blue\n\
-             ip -n blue link add a numtxqueues 1 numrxqueues 1 type veth \
+             ip -n blue link add name a numtxqueues 1 numrxqueues 1 type veth \
              peer name b numtxqueues 1 numrxqueues 1 netns 1\n\
              ip -n blue addr add 172.22.0.253/24 brd + dev eth0\n\
-             ip -n blue link set eth0 up\n\
+             ip -n blue link set dev eth0 up\n\
              ip -n blue route add default via 172.22.0.1\n\
              ip -n blue route add 172.22.0.0/16 dev eth0\n\
              ip -n blue route add local default dev lo table main\n"

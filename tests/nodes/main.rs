@@ -28,6 +28,7 @@ mod store;
 mod targets;
 mod truth;
 mod vanishing;
+mod wishes;
 
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -104,6 +105,7 @@ fn main() -> ExitCode {
         store::tests(),
         targets::tests(),
         vanishing::tests(),
+        wishes::tests(),
     ];
     let trials = all.into_iter().flatten().map(|test| {
         let missing = match &isolated {

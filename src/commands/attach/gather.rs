@@ -188,6 +188,7 @@ pub(super) fn facts(
 ) -> Result<Facts> {
     let host_ifname_taken = host_ifname(live, args, wish, id)?;
     let ipv6 = leases.iter().any(|lease| lease.addr.addr().is_ipv6());
+    let own = live.spaces.own();
     let mut facts = Facts {
         bridge_full: match &wish.way {
             Way::Bridge { name, .. } if base.is_some() => ports::count(name).is_ok_and(|n| n >= ports::MOST),
@@ -196,7 +197,12 @@ pub(super) fn facts(
         host_ifname_taken,
         host_routes: host_routes(live, wish, base.as_ref(), leases)?,
         forwarding: forwarding(live, wish, ipv6),
-        no_ipv6: if ipv6 { no_ipv6(live, source, wish, base.as_ref()) } else { None },
+        no_ipv6: if ipv6 { no_ipv6(live, source.netns, "default") } else { None },
+        no_host_ipv6: match (&wish.way, &base) {
+            (Way::Bridge { name, .. }, Some(_)) if ipv6 => no_ipv6(live, own, name),
+            _ if ipv6 => no_ipv6(live, own, "default"),
+            _ => None,
+        },
         no_masquerade: wish.masquerade.then(wiring::nft_missing).flatten(),
         bridge_mac: Some(made_up_mac(id)),
         base,
@@ -332,20 +338,14 @@ fn advertised(live: &mut Live) -> Result<Vec<String>> {
     Ok(names.collect())
 }
 
-/// Why there can be no IPv6 address on one of the sides.
-fn no_ipv6(live: &mut Live, source: &Source, wish: &Wish, base: Option<&Link>) -> Option<String> {
+/// Why there can be no IPv6 address on a side, by what a link of that name has or a new one gets.
+fn no_ipv6(live: &mut Live, netns: NetnsId, link: &str) -> Option<String> {
     if !Path::new("/proc/sys/net/ipv6").exists() {
         return Some("this kernel has no IPv6".to_owned());
     }
-    let host = match (&wish.way, base) {
-        (Way::Bridge { name, .. }, Some(_)) => name.as_str(),
-        _ => "default",
-    };
-    let own = live.spaces.own();
-    let sides =
-        [(own, format!("ipv6/conf/{host}/disable_ipv6")), (source.netns, "ipv6/conf/default/disable_ipv6".into())];
-    sides.into_iter().find_map(|(netns, key)| match live.sysctl(netns, &key) {
+    let key = format!("ipv6/conf/{link}/disable_ipv6");
+    match live.sysctl(netns, &key) {
         Ok(Some(1)) => Some(format!("net/{key} is 1 in {}", live.netns(netns).name)),
         _ => None,
-    })
+    }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::gateway::is_link_local6;
 use super::{Facts, Gateways, Lease, Refusal, Way, Wish};
 use crate::model::{Route, RouteType, TableId};
 use crate::wiring::GROUP;
@@ -21,6 +22,7 @@ pub fn check_name(what: &str, name: &str) -> Result<(), Refusal> {
         "" => refuse("it is empty"),
         _ if name.len() >= IFNAMSIZ => refuse(&format!("it has {} bytes, and 15 fit", name.len())),
         "." | ".." => refuse("it is a directory"),
+        "all" | "default" => refuse("the kernel keeps it for the settings of all links"),
         // `ip` makes a number of it.
         _ if name.contains('%') => refuse("% is a place for a number"),
         _ if name.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':')) => {
@@ -88,15 +90,30 @@ pub(super) fn check(wish: &Wish, facts: &Facts, leases: &[Lease]) -> Result<(), 
             return Err(Refusal::usage(message, "give each --address once"));
         }
     }
-    if let Some(why) = facts.no_ipv6.as_ref().filter(|_| leases.iter().any(|l| l.addr.addr().is_ipv6())) {
-        let message = format!("there can be no IPv6 address: {why}");
-        return Err(Refusal::conflict(message, "leave IPv6 out, or allow it there first"));
-    }
+    check_ipv6(wish, facts, leases)?;
     if let Some(why) = facts.no_masquerade.as_ref().filter(|_| wish.masquerade) {
         let message = format!("--masquerade needs nftables: {why}");
         return Err(Refusal::conflict(message, "install nftables, or leave --masquerade away"));
     }
     check_routes(wish, facts)
+}
+
+fn check_ipv6(wish: &Wish, facts: &Facts, leases: &[Lease]) -> Result<(), Refusal> {
+    const LEAST: u32 = 1280;
+    if !leases.iter().any(|lease| lease.addr.addr().is_ipv6()) {
+        return Ok(());
+    }
+    if let Some(why) = &facts.no_ipv6 {
+        let message = format!("there can be no IPv6 address: {why}");
+        return Err(Refusal::conflict(message, "leave IPv6 out, or allow it there first"));
+    }
+    match wish.mtu.or(facts.base.as_ref().and_then(|base| base.mtu)).filter(|mtu| *mtu < LEAST) {
+        Some(mtu) => {
+            let message = format!("there can be no IPv6 address on a link with an MTU of {mtu}");
+            Err(Refusal::conflict(message, format!("leave IPv6 out, or take --mtu {LEAST} or more")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_links(wish: &Wish, facts: &Facts) -> Result<(), Refusal> {
@@ -156,12 +173,7 @@ fn check_base(wish: &Wish, facts: &Facts) -> Result<(), Refusal> {
 
 fn check_lease(wish: &Wish, facts: &Facts, lease: &Lease) -> Result<(), Refusal> {
     let (addr, net) = (lease.addr.addr(), lease.net());
-    let whole = net.prefix_len() == net.max_prefix_len();
-    let special = addr.is_unspecified() || addr.is_multicast() || addr.is_loopback();
-    let edge = !whole
-        && net.max_prefix_len() - net.prefix_len() > 1
-        && (addr == net.network() || (addr.is_ipv4() && addr == net.broadcast()));
-    if special || edge {
+    if is_special(addr) || is_edge(lease.addr) || net.prefix_len() == 0 {
         let message = format!("{} can be no host's address", lease.addr);
         return Err(Refusal::usage(message, "give an address between the first and the last of its network"));
     }
@@ -169,12 +181,41 @@ fn check_lease(wish: &Wish, facts: &Facts, lease: &Lease) -> Result<(), Refusal>
         let message = format!("{} has the address {addr} on {ifname} already", wish.target);
         return Err(Refusal::conflict(message, "give another --address"));
     }
+    // Packets to the network would go by one link only.
+    let shared = |(_, own): &&(String, IpNet)| net.contains(own) && own.prefix_len() < own.max_prefix_len();
+    if wish.way != Way::PointToPoint
+        && !is_link_local6(addr)
+        && let Some((ifname, own)) = facts.own_addrs.iter().find(shared)
+    {
+        let message = format!("{} has the network {} on {ifname} already", wish.target, own.trunc());
+        return Err(Refusal::conflict(message, "give another --subnet or --bridge, or --ptp for a link of its own"));
+    }
     if facts.base.as_ref().is_some_and(|base| base.holds(addr)) {
         let base = facts.base.as_ref().map_or("", |base| base.ifname.as_str());
         let message = format!("{addr} is an address of {base} itself");
         return Err(Refusal::conflict(message, "give another --address"));
     }
     check_host(wish, facts, lease)
+}
+
+/// An address that no host has.
+pub(super) fn is_special(addr: IpAddr) -> bool {
+    let reserved = match addr {
+        IpAddr::V4(ip) => ip.octets()[0] == 0 || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
+    };
+    reserved || addr.is_unspecified() || addr.is_multicast() || addr.is_loopback()
+}
+
+/// The network's own address, or IPv4's broadcast address: where there are but one or two they are hosts.
+pub(super) fn is_edge(addr: IpNet) -> bool {
+    let ends = addr.addr() == addr.network() || (addr.addr().is_ipv4() && addr.addr() == addr.broadcast());
+    addr.max_prefix_len() - addr.prefix_len() > 1 && ends
+}
+
+/// Where a VPN or a router's advertisement stands for the default route: 0.0.0.0/1 and 128.0.0.0/1, 2000::/3.
+fn is_everywhere(dst: &IpNet) -> bool {
+    dst.prefix_len() <= if dst.addr().is_ipv4() { 1 } else { 3 }
 }
 
 /// The network must not be somebody else's for the host.
@@ -188,9 +229,13 @@ fn check_host(wish: &Wish, facts: &Facts, lease: &Lease) -> Result<(), Refusal> 
         let collides = match wish.way {
             // Each namespace of such a network has a route of its own.
             Way::PointToPoint if of_one => route.dst.addr() == addr,
-            _ => route.dst.prefix_len() > 0 && (route.dst.contains(&net) || net.contains(&route.dst)),
+            // What leads nowhere stands behind the routes of single hosts, and behind a network that is a part of it.
+            Way::PointToPoint if leads_nowhere(route) => false,
+            _ if leads_nowhere(route) => net.contains(&route.dst),
+            _ => !is_everywhere(&route.dst) && (route.dst.contains(&net) || net.contains(&route.dst)),
         };
-        route.table == TableId::MAIN && route.kind == RouteType::Unicast && elsewhere && collides
+        let counts = route.kind == RouteType::Unicast || leads_nowhere(route);
+        route.table == TableId::MAIN && counts && elsewhere && collides
     };
     match facts.host_routes.iter().find(of_others) {
         Some(route) => Err(Refusal::conflict(
@@ -201,8 +246,13 @@ fn check_host(wish: &Wish, facts: &Facts, lease: &Lease) -> Result<(), Refusal> 
     }
 }
 
+fn leads_nowhere(route: &Route) -> bool {
+    matches!(route.kind, RouteType::Blackhole | RouteType::Unreachable | RouteType::Prohibit)
+}
+
 fn name_of(route: &Route) -> String {
     match (&route.dev, route.gateway) {
+        _ if leads_nowhere(route) => route.kind.word().to_owned(),
         (Some(dev), _) => dev.clone(),
         (None, Some(gateway)) => gateway.to_string(),
         (None, None) => route.oif.map_or_else(|| "another link".to_owned(), |oif| format!("link {oif}")),

@@ -2,6 +2,7 @@
 //! the first change.
 
 mod check;
+mod gateway;
 mod pick;
 mod steps;
 
@@ -108,8 +109,10 @@ pub struct Facts {
     pub host_routes: Vec<Route>,
     /// Settings of the host that bear on forwarding.
     pub forwarding: Forwarding,
-    /// IPv6 is there in both namespaces, and why not.
+    /// Why the namespace can have no IPv6.
     pub no_ipv6: Option<String>,
+    /// Why the host's side can have none.
+    pub no_host_ipv6: Option<String>,
     /// Why there can be no masquerading.
     pub no_masquerade: Option<String>,
     /// Link-layer address for a bridge that is made: with one of its own its ports' do not change it.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::check::{of_family, own_route};
-use super::{Decided, Facts, Gateways, Lease, Pool, Refusal, Way, Wish};
+use super::gateway::{host_part, is_link_local6, with_len};
+use super::{Decided, Facts, Lease, Refusal, Way, Wish};
 use crate::model::{Attachment, Change, Masquerade, NetnsRef, NewLink, Plan, Reservation, RouteType};
 use crate::wiring::GROUP;
 
@@ -15,18 +16,14 @@ const HOST: NetnsRef = NetnsRef::Host;
 /// What is written beside a bridge that podnet made, once it is whole.
 const BRIDGE: &str = "podnet bridge";
 
-/// Who stands for the host on a pair without a bridge where no network says it.
-const LINK_LOCAL: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(169, 254, 1, 1)), IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1))];
-
-struct Planning<'a> {
-    wish: &'a Wish,
-    facts: &'a Facts,
+pub(super) struct Planning<'a> {
+    pub(super) wish: &'a Wish,
+    pub(super) facts: &'a Facts,
     netns: &'a NetnsRef,
-    leases: &'a [Lease],
-    decided: Decided,
+    pub(super) leases: &'a [Lease],
+    pub(super) decided: Decided,
     /// Addresses that the host's side of the network gets.
-    host_addrs: Vec<IpNet>,
+    pub(super) host_addrs: Vec<IpNet>,
 }
 
 pub(super) fn decide(
@@ -47,6 +44,7 @@ pub(super) fn decide(
     };
     let mut planning = Planning { wish, facts, netns, leases, decided, host_addrs: Vec::new() };
     planning.gateways()?;
+    planning.host_has_ipv6()?;
     planning.reserve();
     planning.forwarding()?;
     match &wish.way {
@@ -60,107 +58,7 @@ pub(super) fn decide(
 }
 
 impl Planning<'_> {
-    /// The bridge is podnet's, or will be: its addresses may be podnet's, too.
-    fn bridge_is_ours(&self) -> bool {
-        self.facts.base.as_ref().is_none_or(|base| base.group == GROUP)
-    }
-
-    fn gateways(&mut self) -> Result<(), Refusal> {
-        for ipv6 in [false, true] {
-            let leases: Vec<&Lease> = self.leases.iter().filter(|l| of_family(ipv6)(&l.addr.addr())).collect();
-            let named = match &self.wish.gateways {
-                Gateways::None => continue,
-                Gateways::Host => None,
-                Gateways::Named(all) => match all.iter().copied().find(of_family(ipv6)) {
-                    Some(gateway) => Some(gateway),
-                    None if all.is_empty() => None,
-                    None => continue,
-                },
-            };
-            let Some(first) = leases.first() else {
-                if let Some(gateway) = named {
-                    let message = format!("the gateway {gateway} has no address of its family to go with");
-                    return Err(Refusal::usage(message, "give an --address or a --subnet of that family, too"));
-                }
-                continue;
-            };
-            match named {
-                Some(gateway) => self.named_gateway(first, gateway)?,
-                // Each network gets the host's address in it; the first is the way out.
-                None => {
-                    for (index, lease) in leases.iter().enumerate() {
-                        self.host_gateway(lease, index == 0);
-                    }
-                }
-            }
-        }
-        match self.leases.iter().find(|lease| self.decided.gateways.contains(&lease.addr.addr())) {
-            Some(lease) => {
-                let message = format!("{} is the gateway's address", lease.addr.addr());
-                Err(Refusal::conflict(message, "give another --address, or another --gateway"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn named_gateway(&mut self, lease: &Lease, gateway: IpAddr) -> Result<(), Refusal> {
-        let on_link = lease.net().contains(&gateway) || gateway == LINK_LOCAL[1] || is_link_local(gateway);
-        if !on_link && self.wish.way != Way::PointToPoint {
-            let message = format!("the gateway {gateway} is not in the network {}", lease.net());
-            return Err(Refusal::usage(message, "give a gateway of the network, or --gateway none"));
-        }
-        self.decided.gateways.push(gateway);
-        let held = self.facts.base.as_ref().is_some_and(|base| base.holds(gateway));
-        match self.wish.way {
-            Way::PointToPoint => self.host_addrs.push(host_part(gateway)),
-            Way::Bridge { .. } if held => {}
-            Way::Bridge { .. } if self.bridge_is_ours() => {
-                self.host_addrs.push(with_len(gateway, lease.addr.prefix_len()));
-            }
-            _ => self.decided.gateway_is_host = false,
-        }
-        Ok(())
-    }
-
-    fn host_gateway(&mut self, lease: &Lease, first: bool) {
-        let net = lease.net();
-        let whole = Pool::new(net, None).ok();
-        let held = self
-            .facts
-            .base
-            .as_ref()
-            .and_then(|base| base.addrs.iter().find(|a| !a.link_scope && net.contains(&a.local)).map(|a| a.local));
-        let gateway = match (&self.wish.way, held, whole) {
-            (Way::Macvlan { .. }, ..) => {
-                let note = "a macvlan has no gateway unless one is named with --gateway";
-                self.note(note.to_owned());
-                return;
-            }
-            (Way::Bridge { .. }, Some(addr), _) => addr,
-            (Way::Bridge { .. }, None, Some(pool)) if self.bridge_is_ours() => {
-                self.host_addrs.push(with_len(pool.gateway(), net.prefix_len()));
-                pool.gateway()
-            }
-            (Way::Bridge { name, .. }, ..) => {
-                self.note(format!(
-                    "no gateway in {net}: {name} has no address there; name a router with --gateway, or give {name} one"
-                ));
-                return;
-            }
-            (Way::PointToPoint, _, pool) => {
-                let addr = pool.map_or(LINK_LOCAL[usize::from(net.addr().is_ipv6())], |pool| pool.gateway());
-                if !self.host_addrs.contains(&host_part(addr)) {
-                    self.host_addrs.push(host_part(addr));
-                }
-                addr
-            }
-        };
-        if first {
-            self.decided.gateways.push(gateway);
-        }
-    }
-
-    fn note(&mut self, note: String) {
+    pub(super) fn note(&mut self, note: String) {
         if !self.decided.notes.contains(&note) {
             self.decided.notes.push(note);
         }
@@ -320,6 +218,7 @@ impl Planning<'_> {
             self.step(&netns, route(everywhere, Some(gateway)));
         }
         for (dst, via) in &self.wish.routes {
+            self.check_route(*dst, *via)?;
             let via = via.or(self.decided.gateways.iter().copied().find(of_family(dst.addr().is_ipv6())));
             self.step(&netns, route(dst.trunc(), via));
         }
@@ -348,23 +247,3 @@ impl Planning<'_> {
 }
 
 const EVERYWHERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
-fn is_link_local6(ip: IpAddr) -> bool {
-    ip.is_ipv6() && is_link_local(ip)
-}
-
-/// A prefix of one address; IPv6's link-local addresses are always of a network of their own.
-fn host_part(ip: IpAddr) -> IpNet {
-    if is_link_local6(ip) { with_len(ip, 64) } else { IpNet::from(ip) }
-}
-
-fn with_len(ip: IpAddr, prefix_len: u8) -> IpNet {
-    IpNet::new(ip, prefix_len).unwrap_or_else(|_| IpNet::from(ip))
-}
