@@ -10,6 +10,7 @@ use super::{Test, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test!(a_pod_that_is_gone, Tools),
+        test!(another_of_the_same_name_keeps_its_link, Tools),
         test!(what_podnet_did_not_make_needs_force, Tools),
         test!(a_bridge_that_is_to_stay, Tools),
         test!(a_bridge_that_others_use_stays, Tools),
@@ -54,6 +55,21 @@ fn a_pod_that_is_gone() {
     eventually("the link is gone", || !node.sh("ip -br link").contains("veth"));
     assert_eq!(removed(&detach(&node, &pid.to_string())), ["bridge", "address"]);
     same(&before, &state(&node), "after the process");
+}
+
+fn another_of_the_same_name_keeps_its_link() {
+    let node = node("blue");
+    settings(&node);
+    node.sh("nameless blue");
+    attach(&node, "blue");
+    // By another way to name it, which only the one who typed it knows.
+    let kept = attach(&node, "/run/nameless/blue");
+    node.sh("ip netns del blue");
+    eventually("the link is gone", || node.sh("ip -br link").matches("veth").count() == 1);
+    let said = detach(&node, "blue");
+    assert_eq!((removed(&said), &said["removed"][0]["name"]), (vec!["address"], &"10.213.0.2".into()), "{said:#}");
+    assert!(said["notes"][0].as_str().unwrap().contains(kept["host_ifname"].as_str().unwrap()), "{said:#}");
+    assert_eq!(removed(&detach(&node, "/run/nameless/blue")), ["link", "bridge", "address"]);
 }
 
 fn what_podnet_did_not_make_needs_force() {

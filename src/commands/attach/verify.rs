@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorId, Result};
 use crate::kernel::addr::{self, Detection};
 use crate::kernel::link;
 use crate::kernel::{Live, socket::Socket};
-use crate::model::{Action, IfIndex, Link, NetnsId};
+use crate::model::{Action, Chain, Hook, IfIndex, Link, NetnsId, Topology};
 use crate::trace::{self, Ask};
 use crate::wiring;
 use crate::wiring::Stop;
@@ -52,6 +52,7 @@ pub(super) fn verify(
                 if let Err(why) = announce(live, netns, &link, leases) {
                     verified.notes.push(format!("its addresses could not be announced: {why}"));
                 }
+                verified.notes.extend(held_up(live, wish, decided));
                 return Ok(verified);
             }
             Err(Flaw::Final(why)) => why,
@@ -64,6 +65,29 @@ pub(super) fn verify(
         let message = format!("{} was attached to {} and does not work: {why}", wish.ifname, wish.target);
         return Err(Error::new(ErrorId::Failed, message));
     }
+}
+
+/// The host is the way out, and lets nothing pass that its rules do not name; those are not podnet's.
+fn held_up(live: &mut Live, wish: &Wish, decided: &Decided) -> Option<String> {
+    if !decided.gateway_is_host || !wish.default_route {
+        return None;
+    }
+    let [ipv4, ipv6] = [false, true].map(|ipv6| decided.gateways.iter().any(|ip| ip.is_ipv6() == ipv6));
+    let own = live.spaces.own();
+    let drops = |chain: &&Chain| {
+        let family = match chain.family.as_str() {
+            "ip" => ipv4,
+            "ip6" => ipv6,
+            family => family == "inet",
+        };
+        chain.hook == Hook::Forward && chain.policy == "drop" && family
+    };
+    let chains = live.chains(own).ok()?;
+    let Chain { family, table, chain, .. } = chains.iter().find(drops)?;
+    Some(format!(
+        "the policy of {family} {table} {chain} is drop: packets of {} pass the host only where a rule there accepts them",
+        wish.target
+    ))
 }
 
 fn works(

@@ -2,6 +2,7 @@
 //! host's links, the address store and the rules.
 
 use super::Doomed;
+use super::gc::Alive;
 use crate::cli::DetachArgs;
 use crate::commands::attach::gather;
 use crate::error::{Error, ErrorId, Result};
@@ -14,9 +15,7 @@ use crate::wiring::{self, GROUP};
 
 pub(super) fn find(live: &mut Live, args: &DetachArgs, typed: &str, source: Option<&Source>) -> Result<Doomed> {
     let Some(source) = source else {
-        // Its name is all there is. Ids end with what was typed, which may be the same for several.
-        let label = label(typed);
-        return left_over(live, args, |id| id.splitn(4, '-').nth(3) == Some(&label));
+        return of_the_gone(live, args, typed);
     };
     let stem = gather::stem(live, source.netns)?;
     let found = match live.spaces.socket(source.netns) {
@@ -51,6 +50,25 @@ pub(super) fn find(live: &mut Live, args: &DetachArgs, typed: &str, source: Opti
         }
         None => {
             doomed.inner = Some((gather::open_again(live, source.netns)?, found, source.netns_name.clone()));
+        }
+    }
+    Ok(doomed)
+}
+
+/// Its name is all there is. Ids end with what was typed, which may be the same for several: those that are there have
+/// ways of their own to be named.
+fn of_the_gone(live: &mut Live, args: &DetachArgs, typed: &str) -> Result<Doomed> {
+    let label = label(typed);
+    let is_called = |id: &str| id.splitn(4, '-').nth(3) == Some(&label);
+    let alive = Alive::look()?;
+    let mut doomed = left_over(live, args, |id| is_called(id) && !alive.has(id))?;
+    for link in own_links(live)? {
+        let attachment = link.alias.as_deref().and_then(|alias| alias.parse::<Attachment>().ok());
+        if attachment.is_some_and(|a| is_called(&a.id) && alive.has(&a.id)) {
+            doomed.notes.push(format!(
+                "{} belongs to another namespace called {label}, which is there: podnet trace {0} shows it",
+                link.ifname
+            ));
         }
     }
     Ok(doomed)

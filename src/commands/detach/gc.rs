@@ -39,13 +39,13 @@ pub(super) fn run(live: &mut Live, args: &DetachArgs) -> Result<Detached> {
 }
 
 /// What the ids of namespaces begin with that are not dead.
-struct Alive {
+pub(super) struct Alive {
     /// Those that a process is in or that have a name.
     in_use: HashSet<String>,
 }
 
 impl Alive {
-    fn look() -> Result<Alive> {
+    pub(super) fn look() -> Result<Alive> {
         let discovery = holders::discover(Depth::Deep);
         if !discovery.hidden.is_empty() {
             let message = format!("the namespaces of {} processes may not be looked at", discovery.hidden.len());
@@ -64,6 +64,11 @@ impl Alive {
         }
         Ok(alive)
     }
+
+    /// The namespace that an id is of is there.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.in_use.contains(&stem(id))
+    }
 }
 
 /// The part of an id that is the namespace's.
@@ -76,7 +81,7 @@ fn dead(live: &mut Live, args: &DetachArgs, alive: &Alive, listed: &mut Vec<Remo
     let mut list = |what, name: &str, at: &str, why: &str| {
         listed.push(Removed { what, name: name.to_owned(), at: at.to_owned(), why: Some(why.to_owned()) });
     };
-    let gone = |id: &str| id.starts_with(ID_PREFIX) && !alive.in_use.contains(&stem(id));
+    let gone = |id: &str| id.starts_with(ID_PREFIX) && !alive.has(id);
     let (bridges, links): (Vec<_>, Vec<_>) = own_links(live)?.into_iter().partition(|link| link.kind == "bridge");
     for comment in rules()? {
         if gone(&comment) && !doomed.rules.contains(&comment) {

@@ -43,9 +43,10 @@ fn detach(live: &mut Live, args: &DetachArgs, typed: &str) -> Result<Detached> {
     let mut turn = Turn::take(Duration::from_secs_f64(args.wait))?;
     // Half of it must not be undone: a signal waits until all of it is.
     let _stop = Stop::new()?;
-    let found = find::find(live, args, typed, source.as_ref())?;
+    let mut found = find::find(live, args, typed, source.as_ref())?;
     let mut said = empty(source);
     said.cleared = std::mem::take(&mut turn.cleared);
+    said.notes.append(&mut found.notes);
     let left = found.changes();
     turn.note(left.iter())?;
     let done = remove(found, args.keep_bridge, &mut said.removed);
@@ -78,6 +79,8 @@ struct Doomed {
     bridges: Vec<Link>,
     /// Addresses, each with the directory that it is taken in.
     addresses: Vec<(String, Entry)>,
+    /// What a person should know of what stays.
+    notes: Vec<String>,
 }
 
 impl Doomed {
