@@ -18,6 +18,7 @@ use crate::model::{IfIndex, LlAddr};
 
 const ETH_P_ARP: u16 = 0x0806;
 const ETH_P_IPV6: u16 = 0x86dd;
+const ICMPV6: u8 = 58;
 
 const BROADCAST: [u8; 6] = [0xff; 6];
 const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
@@ -37,15 +38,26 @@ pub fn announce(netns: &NetnsFile, link: IfIndex, mac: LlAddr, addrs: &[IpAddr])
     outcome(&said)
 }
 
-/// Asks on a link of the own namespace who has an IPv4 address, as one does before using it (RFC 5227), and waits a
+/// Asks on a link of the own namespace who has an address, as one does before using it (RFC 5227, RFC 4862), and waits a
 /// little for the answer: the link-layer address of the one who has it.
-pub fn answers(link: IfIndex, mac: LlAddr, addr: Ipv4Addr, patience: Duration) -> io::Result<Option<LlAddr>> {
+pub fn answers(link: IfIndex, mac: LlAddr, addr: IpAddr, patience: Duration) -> io::Result<Option<LlAddr>> {
     let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(None) };
-    let socket = packet_socket(ETH_P_ARP)?;
-    let mut question = gratuitous_arp(*mac, addr);
-    // From nobody, so that nobody learns anything from the question.
-    question[14..18].fill(0);
-    send_to(&socket, link, ETH_P_ARP, BROADCAST, &question)?;
+    let socket = match addr {
+        IpAddr::V4(ip) => {
+            let socket = packet_socket(ETH_P_ARP)?;
+            let mut question = gratuitous_arp(*mac, ip);
+            // From nobody, so that nobody learns anything from the question.
+            question[14..18].fill(0);
+            send_to(&socket, link, ETH_P_ARP, BROADCAST, &question)?;
+            socket
+        }
+        IpAddr::V6(ip) => {
+            let socket = packet_socket(ETH_P_IPV6)?;
+            let [.., a, b, c] = ip.octets();
+            send_to(&socket, link, ETH_P_IPV6, [0x33, 0x33, 0xff, a, b, c], &solicitation(ip))?;
+            socket
+        }
+    };
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -55,14 +67,27 @@ pub fn answers(link: IfIndex, mac: LlAddr, addr: Ipv4Addr, patience: Duration) -
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut packet = [0; 64];
+        let mut packet = [0; 128];
         let length = recv(socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
-        // A reply whose sender has the address
-        if length >= 28 && packet[..8] == [0, 1, 8, 0, 6, 4, 0, 2] && packet[14..18] == addr.octets() {
-            return Ok(Some(LlAddr::new(&packet[8..14])));
+        if let Some(holder) = holder(&packet[..length], addr) {
+            return Ok(Some(holder));
         }
         if left.is_zero() {
             return Ok(None);
+        }
+    }
+}
+
+/// Who says in an ARP reply or a neighbour advertisement that the address is his.
+fn holder(packet: &[u8], addr: IpAddr) -> Option<LlAddr> {
+    match addr {
+        IpAddr::V4(ip) => {
+            let its = packet.len() >= 28 && packet[..8] == [0, 1, 8, 0, 6, 4, 0, 2] && packet[14..18] == ip.octets();
+            its.then(|| LlAddr::new(&packet[8..14]))
+        }
+        IpAddr::V6(ip) => {
+            let its = packet.len() >= 72 && packet[6] == ICMPV6 && packet[40] == 136 && packet[48..64] == ip.octets();
+            (its && packet[64..66] == [2, 1]).then(|| LlAddr::new(&packet[66..72]))
         }
     }
 }
@@ -120,10 +145,7 @@ fn gratuitous_arp(mac: [u8; 6], ip: Ipv4Addr) -> [u8; 28] {
 /// An IPv6 packet to all nodes with a neighbour advertisement that overrides what they know.
 fn advertisement(mac: [u8; 6], ip: Ipv6Addr) -> [u8; 72] {
     const EVERYBODY: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-    const ICMPV6: u8 = 58;
     let mut packet = [0; 72];
-    // Version 6, 32 bytes of ICMPv6, hop limit 255: that of another would not be believed.
-    packet[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 32, ICMPV6, 255]);
     packet[8..24].copy_from_slice(&ip.octets());
     packet[24..40].copy_from_slice(&EVERYBODY.octets());
     // Neighbour advertisement; the override flag
@@ -133,7 +155,25 @@ fn advertisement(mac: [u8; 6], ip: Ipv6Addr) -> [u8; 72] {
     // Target link-layer address, in units of eight bytes
     packet[64..66].copy_from_slice(&[2, 1]);
     packet[66..].copy_from_slice(&mac);
-    let sum = checksum(&packet[8..], 32 + u32::from(ICMPV6));
+    finished(packet)
+}
+
+/// An IPv6 packet from nobody to those who may have the address, with a neighbour solicitation.
+fn solicitation(ip: Ipv6Addr) -> [u8; 64] {
+    let mut packet = [0; 64];
+    let [.., a, b, c] = ip.octets();
+    packet[24..40].copy_from_slice(&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+    packet[40] = 135;
+    packet[48..64].copy_from_slice(&ip.octets());
+    finished(packet)
+}
+
+/// The same with what is first in every such packet, and with its checksum.
+fn finished<const N: usize>(mut packet: [u8; N]) -> [u8; N] {
+    let length = N as u8 - 40;
+    // Version 6, the length of what follows, hop limit 255: that of another would not be believed.
+    packet[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, length, ICMPV6, 255]);
+    let sum = checksum(&packet[8..], u32::from(length) + u32::from(ICMPV6));
     packet[42..44].copy_from_slice(&sum.to_be_bytes());
     packet
 }

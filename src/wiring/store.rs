@@ -20,6 +20,9 @@ use crate::model::Reservation;
 /// The plugin's own place, and so the one where others look.
 pub const DIR: &str = "/var/lib/cni/networks";
 
+/// A file that is written before it gets an address for a name.
+const UNFINISHED: &str = ".podnet";
+
 /// Between the two lines of a file.
 const LINE_BREAK: &str = "\r\n";
 
@@ -166,12 +169,14 @@ fn create(place: &Path, text: &str) -> io::Result<()> {
             let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
             Ok(linkat(AT_FDCWD, unnamed.as_str(), AT_FDCWD, place, AtFlags::AT_SYMLINK_FOLLOW)?)
         }
-        // Not every file system has files without a name.
+        // Not every file system has files without a name. Who has the lock is alone with this one.
         Err(e) if matches!(e.raw_os_error().map(Errno::from_raw), Some(Errno::EOPNOTSUPP | Errno::EISDIR)) => {
-            let mut file = options.create_new(true).open(place)?;
-            file.write_all(text.as_bytes()).inspect_err(|_| {
-                let _ = fs::remove_file(place);
-            })
+            if fs::symlink_metadata(place).is_ok() {
+                return Err(Errno::EEXIST.into());
+            }
+            let unfinished = place.with_file_name(UNFINISHED);
+            let written = write_private(&unfinished, text.to_owned()).and_then(|()| fs::rename(&unfinished, place));
+            written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
         }
         Err(e) => Err(e),
     }
@@ -191,7 +196,12 @@ pub(super) fn release(store: &str, addr: IpAddr, id: &str) -> io::Result<()> {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         },
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            // Killed before it had its name
+            let _ = fs::remove_file(place.with_file_name(UNFINISHED));
+            Ok(())
+        }
+        Err(e) => Err(e),
+        Ok(_) => Ok(()),
     }
 }

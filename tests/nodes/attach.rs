@@ -20,6 +20,7 @@ pub fn tests() -> Vec<Test> {
         test!(who_may_not_is_told_what_it_takes, Tools, Users),
         test!(a_port_that_does_not_forward_is_undone, Tools),
         test!(an_ipv6_address_of_somebody_else_is_undone, Tools),
+        test!(an_ipv6_address_of_somebody_else_is_refused, Tools),
         test!(point_to_point, Tools),
         test!(macvlan, Tools),
         test!(port_settings_and_routes, Tools),
@@ -402,14 +403,25 @@ fn a_port_that_does_not_forward_is_undone() {
     same(&before, &state(&node), "what does not work");
 }
 
+fn an_ipv6_address_of_somebody_else_is_refused() {
+    let node = node("blue red");
+    node.sh("sysctl -qw net.ipv6.conf.all.forwarding=1");
+    attach(&node, "red --subnet fd00:88::/64 --address fd00:88::9/64");
+    // Of a store of its own, which does not know of the other one's address.
+    let (message, _) = refused(&node, "blue --address fd00:88::9/64 --ipam-dir /run/store", &state(&node));
+    assert!(message.contains("fd00:88::9 is in use already"), "{message}");
+}
+
 fn an_ipv6_address_of_somebody_else_is_undone() {
     let node = node("blue red");
-    node.sh("sysctl -qw net.ipv6.conf.all.forwarding=1; set_in blue net.ipv6.conf.default.accept_dad=1");
-    attach(&node, "red --subnet fd00:88::/64 --address fd00:88::9/64");
+    node.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up
+        set_in blue net.ipv6.conf.default.accept_dad=1");
+    eventually("the links are up", || node.sh("ip -br addr").matches("fe80:").count() == 2);
+    attach(&node, "red --macvlan up0 --address fd00:88::9/64");
     let before = state(&node);
-    // Of a store of its own, which does not know of the other one's address.
-    let error = node.podnet("attach blue --address fd00:88::9/64 --ipam-dir /run/store --json").refusal();
-    assert!(error.to_string().contains("fd00:88::9"), "{error}");
+    // Nobody on the host can ask a macvlan, so it is the kernel that finds out.
+    let error = node.podnet("attach blue --macvlan up0 --address fd00:88::9/64 --ipam-dir /run/store --json").refusal();
+    assert!(error.to_string().contains("somebody else has fd00:88::9"), "{error}");
     same(&before, &state(&node), "an address that is in use");
 }
 
@@ -489,7 +501,7 @@ fn neighbours_learn_the_new_address_at_once() {
 }
 
 fn masquerade_beside_the_rules_of_others() {
-    let node = node("blue red outside");
+    let node = node("blue red green outside");
     node.sh(
         "ip link add up0 type veth peer name eth0 netns outside; ip addr add 192.0.2.1/24 dev up0; ip link set up0 up
         ip addr add 2001:db8::1/64 dev up0 nodad
@@ -506,6 +518,17 @@ fn masquerade_beside_the_rules_of_others() {
     attach(&node, &format!("blue {both} --masquerade"));
     attach(&node, &format!("red {both} --masquerade"));
     assert!(node.ping("blue", "192.0.2.2") && node.ping("red", "2001:db8::2"));
+    // Where others let nothing pass, that is said.
+    node.sh(
+        "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'",
+    );
+    let said = attach(&node, "green --masquerade");
+    assert!(said["notes"].to_string().contains("the policy of ip filter FORWARD is drop"), "{said:#}");
+    assert!(!node.ping("green", "192.0.2.2"));
+    node.sh("nft add rule ip filter FORWARD accept");
+    assert!(node.ping("green", "192.0.2.2"));
+    detach(&node, "green");
+    node.sh("nft delete table ip filter");
     // Among themselves they see each other's own addresses.
     assert!(node.ping("blue", "10.88.0.4") || node.ping("blue", "10.88.0.3"));
     let gone = detach(&node, "blue");

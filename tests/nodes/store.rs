@@ -15,6 +15,8 @@ pub fn tests() -> Vec<Test> {
         test!(the_plugin_reads_what_podnet_writes, Tools, Cni),
         test!(podnet_and_the_plugins_share_a_bridge, Tools, Cni),
         test!(many_at_once, Tools),
+        test!(a_file_system_without_unnamed_files, Tools, Strace),
+        test!(named_addresses_are_taken, Tools, Cni),
         test!(a_crowd_has_to_wait_and_nobody_fails, Tools),
     ]
 }
@@ -194,4 +196,50 @@ fn a_crowd_has_to_wait_and_nobody_fails() {
         let (ok, text) = node.tries(&format!("timeout 0.2 {PODNET} {command} blue || echo $?"));
         assert!(ok && text == "124\n", "{text}");
     }
+}
+
+/// Written in one go or not at all also where a file cannot be without a name.
+fn a_file_system_without_unnamed_files() {
+    let node = node("blue");
+    node.sh("sysctl -qw net.ipv4.ip_forward=1; mkdir -p /var/lib/cni/networks/podnet0");
+    let before = state(&node);
+    let without = "strace -f -qq -o /run/calls -P /var/lib/cni/networks/podnet0 -e trace=openat -e inject=openat:error=EOPNOTSUPP:when=2";
+    node.sh(&format!("{without} {PODNET} attach blue --json >/run/out"));
+    assert!(node.sh("grep INJECTED /run/calls").contains("O_TMPFILE"), "{}", node.sh("cat /run/calls"));
+    assert!(node.sh("cat /var/lib/cni/networks/podnet0/10.213.0.2").starts_with("podnet-"));
+    detach(&node, "blue");
+    settles(|| before.clone(), || state(&node), "after detach");
+    // Killed with the text on disk and no name yet.
+    let kill = without.replace("trace=openat", "trace=openat,rename -P /var/lib/cni/networks/podnet0/.podnet");
+    let (ok, text) = node.tries(&format!("{kill} -e inject=rename:signal=SIGKILL:when=1 {PODNET} attach blue"));
+    assert!(!ok, "{text} {}", node.sh("cat /run/calls"));
+    assert_eq!(node.sh("ls -A /var/lib/cni/networks/podnet0"), ".podnet\nlast_reserved_ip.0\nlock\n");
+    detach(&node, "blue");
+    settles(|| before.clone(), || state(&node), "after the kill");
+}
+
+/// What was named is nobody else's either, also where the plugins give addresses.
+fn named_addresses_are_taken() {
+    let node = node("a b c d");
+    node.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+        ip link add cni0 address 02:00:00:00:00:aa type bridge; ip addr add 10.22.0.1/24 dev cni0
+        ip addr add fd00:22::1/64 dev cni0 nodad; ip link set cni0 up");
+    attach(&node, "a --bridge cni0 --address 10.22.0.2/24 --address fd00:22::2/64");
+    // Down, so that nobody answers for it on the segment.
+    node.sh("ip -n a link set eth0 down; ip neigh flush dev cni0");
+    let (ok, text) = cni(&node, "ADD", "b", &conflist("cni0"));
+    let result: Value = serde_json::from_str(&text).unwrap();
+    assert!(ok, "{text}");
+    assert_eq!(
+        (&result["ips"][0]["address"], &result["ips"][1]["address"]),
+        (&json!("10.22.0.3/24"), &json!("fd00:22::3/64"))
+    );
+    for address in ["10.22.0.2/24", "10.22.0.3/24", "fd00:22::3/64"] {
+        let error = node.podnet(&format!("attach c --bridge cni0 --address {address} --json")).refusal();
+        assert!(error["message"].as_str().unwrap().contains("is taken"), "{error}");
+        assert!(error["hint"].as_str().unwrap().contains("--gc"), "{error}");
+    }
+    detach(&node, "a");
+    assert_eq!(attach(&node, "c --bridge cni0 --address 10.22.0.2/24")["addrs"], json!(["10.22.0.2/24"]));
+    assert_eq!(attach(&node, "d --ptp --address 10.88.0.7/32")["store"], "/var/lib/cni/networks/podnet-ptp");
 }

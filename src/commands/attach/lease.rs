@@ -28,8 +28,8 @@ const ALIAS: usize = 255;
 /// Addresses, and the store that they will be taken in.
 pub(super) struct Leased {
     pub leases: Vec<Lease>,
-    pub dir: Option<PathBuf>,
-    /// Locked; none: in a dry run, or where no store is needed.
+    pub dir: PathBuf,
+    /// Locked; none: in a dry run.
     pub store: Option<Store>,
 }
 
@@ -41,41 +41,37 @@ pub(super) fn lease(
     notes: &mut Vec<String>,
 ) -> Result<Leased> {
     let pools = pools(args, wish, base)?;
-    let dir = if pools.is_empty() { None } else { Some(args.addresses.ipam_dir.join(network(args, wish)?)) };
-    let store = match &dir {
-        Some(dir) if !args.dry_run => Some(Store::open(dir, Duration::from_secs_f64(args.wait))?),
-        _ => None,
+    let dir = args.addresses.ipam_dir.join(network(args, wish)?);
+    let store = match args.dry_run {
+        false => Some(Store::open(&dir, Duration::from_secs_f64(args.wait))?),
+        true => None,
     };
-    let mut taken: HashSet<IpAddr> = HashSet::new();
-    if let Some(dir) = &dir {
-        let listed = store::taken(dir).map_err(|e| {
-            let hint = "look at the directory, or name another one with --ipam-dir";
-            Error::new(ErrorId::Failed, format!("reading the addresses in {}", dir.display())).because(e).hint(hint)
-        })?;
-        taken.extend(listed);
-    }
+    let taken = store::taken(&dir).map_err(|e| {
+        let hint = "look at the directory, or name another one with --ipam-dir";
+        Error::new(ErrorId::Failed, format!("reading the addresses in {}", dir.display())).because(e).hint(hint)
+    });
+    let mut taken: HashSet<IpAddr> = taken?.into_iter().collect();
     let mut leases = Vec::new();
     for addr in &args.addresses.addresses {
-        let pool = pools.iter().find(|pool| pool.net.contains(&addr.addr()));
-        if pool.is_some() && taken.contains(&addr.addr()) {
+        if taken.contains(&addr.addr()) {
             let message = format!("{} is taken", addr.addr());
             return Err(Error::new(ErrorId::Conflict, message).hint(format!(
-                "{} says by whom; give another --address",
-                dir.as_deref().unwrap_or("/".as_ref()).join(addr.addr().to_string()).display()
+                "{} says by whom; podnet detach --gc lists what dead pods have left; or give another --address",
+                dir.join(addr.addr().to_string()).display()
             )));
         }
         if let Some(mac) = base.and_then(|base| holder(live, base, addr.addr(), true)) {
             let message = format!("{} is in use already, by {mac} on {}", addr.addr(), base.map_or("", |b| &b.ifname));
             return Err(Error::new(ErrorId::Conflict, message).hint("give another --address"));
         }
-        leases.push(Lease { addr: *addr, stored: pool.is_some(), range: None });
+        leases.push(Lease { addr: *addr, range: None });
     }
     taken.extend(reserved(wish, base, &pools));
     for (range, pool) in pools.iter().enumerate() {
         if leases.iter().any(|lease| pool.net.contains(&lease.addr.addr())) {
             continue;
         }
-        let last = dir.as_ref().and_then(|dir| store::last(dir, range));
+        let last = store::last(&dir, range);
         let addr = loop {
             let addr = pick(pool, last, &taken).map_err(refused)?;
             let Some(mac) = base.and_then(|base| holder(live, base, addr, false)) else { break addr };
@@ -84,7 +80,7 @@ pub(super) fn lease(
         };
         taken.insert(addr);
         let addr = IpNet::new(addr, pool.net.prefix_len()).unwrap_or(IpNet::from(addr));
-        leases.push(Lease { addr, stored: true, range: Some(range) });
+        leases.push(Lease { addr, range: Some(range) });
     }
     leases.sort_by_key(|lease| lease.addr.addr().is_ipv6());
     Ok(Leased { leases, dir, store })
@@ -159,29 +155,23 @@ fn holder(live: &mut Live, base: &Link, addr: IpAddr, ask: bool) -> Option<LlAdd
         base.kind != "bridge"
             || fdb::get(socket, base.ifindex, *mac, None).ok().flatten().is_some_and(|entry| !entry.local)
     });
-    match (there, addr) {
-        (None, IpAddr::V4(ip)) if ask && base.up => {
-            wiring::answers(base.ifindex, base.address?, ip, ANSWER).ok().flatten()
-        }
+    match there {
+        None if ask && base.up => wiring::answers(base.ifindex, base.address?, addr, ANSWER).ok().flatten(),
         _ => there,
     }
 }
 
 /// What will be written beside the link.
 pub(super) fn attachment(id: &str, wish: &Wish, leased: &Leased) -> Result<Attachment> {
-    let stored = leased.leases.iter().filter(|lease| lease.stored);
-    let store = leased.dir.as_ref().map(|dir| {
-        let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.clone());
-        absolute.into_os_string().into_string()
-    });
+    let store = std::path::absolute(&leased.dir).unwrap_or_else(|_| leased.dir.clone());
     let attachment = Attachment {
         id: id.to_owned(),
         ifname: wish.ifname.clone(),
-        addrs: stored.map(|lease| lease.addr.addr()).collect(),
-        store: store.transpose().map_err(|dir| {
+        addrs: leased.leases.iter().map(|lease| lease.addr.addr()).collect(),
+        store: Some(store.into_os_string().into_string().map_err(|dir| {
             Error::new(ErrorId::Usage, format!("the directory {} is no text", dir.display()))
                 .hint("name another --ipam-dir")
-        })?,
+        })?),
         masquerade: wish.masquerade,
     };
     match attachment.to_string().len() {

@@ -77,9 +77,7 @@ pub struct Wish {
 pub struct Lease {
     /// The address with the length of the network's prefix.
     pub addr: IpNet,
-    /// It is taken in the store.
-    pub stored: bool,
-    /// Number of the range that it was drawn from.
+    /// Number of the range that it was drawn from; none: it was named.
     pub range: Option<usize>,
 }
 

@@ -75,7 +75,7 @@ impl Planning<'_> {
     fn reserve(&mut self) {
         let Attachment { id, ifname, store, .. } = self.decided.attachment.clone();
         let Some(store) = store else { return };
-        for lease in self.leases.iter().filter(|lease| lease.stored) {
+        for lease in self.leases {
             let addr = lease.addr.addr();
             let (id, ifname, store) = (id.clone(), ifname.clone(), store.clone());
             let undo = Change::Release { store: store.clone(), addr, id: id.clone() };
@@ -195,7 +195,9 @@ impl Planning<'_> {
         let alone = self.wish.way == Way::PointToPoint;
         for lease in self.leases {
             let addr = if alone { host_part(lease.addr.addr()) } else { lease.addr };
-            let add = Change::AddAddr { ifname: dev.clone(), addr, nodad: lease.stored, link_scope: false };
+            // What the store has given away is nobody else's.
+            let nodad = lease.range.is_some();
+            let add = Change::AddAddr { ifname: dev.clone(), addr, nodad, link_scope: false };
             self.step(&netns, add);
         }
         self.step(&netns, Change::SetUp { ifname: dev.clone() });
