@@ -74,13 +74,13 @@ impl Applied<'_> {
             }
         }
         let undoable = self.done.iter().any(|step| !step.undo.is_empty());
-        match (left.is_empty(), undoable) {
-            (true, true) => failed.hint("every step before it was undone; the command shows what was asked for"),
-            (true, false) => failed.hint("the command shows what was asked for"),
-            (false, _) => {
-                failed.hint("not every step before it could be undone: these commands are left to do").candidates(left)
-            }
-        }
+        let hint = match (left.is_empty(), undoable, failed.id) {
+            (true, true, ErrorId::Kernel) => "every step before it was undone; the command shows what was asked for",
+            (true, false, ErrorId::Kernel) => "the command shows what was asked for",
+            (true, _, _) => "every step was undone",
+            (false, _, _) => "not every step before it could be undone: these commands are left to do",
+        };
+        failed.hint(hint).candidates(left)
     }
 }
 
@@ -90,7 +90,8 @@ pub fn take(change: &Change) -> Result<()> {
     match Writer::new(&netns).take(&NetnsRef::Host, change) {
         Err(cause) if !is_gone(&cause) => {
             let step = PlanStep { netns: NetnsRef::Host, change: change.clone(), undo: Vec::new() };
-            Err(Error::new(ErrorId::Kernel, format!("`{step}` was refused")).because(cause))
+            let hint = "the command shows what was asked for; podnet detach goes on from here";
+            Err(Error::new(ErrorId::Kernel, format!("`{step}` was refused")).because(cause).hint(hint))
         }
         _ => Ok(()),
     }

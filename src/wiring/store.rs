@@ -99,8 +99,8 @@ pub fn entries(dir: &Path) -> io::Result<Vec<Entry>> {
     for addr in taken(dir)? {
         match fs::read_to_string(dir.join(addr.to_string())) {
             Ok(text) => found.push(entry(addr, &text)),
-            // Given back since.
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            // Given back since, or nothing that podnet or the plugins write.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::InvalidData) => {}
             Err(e) => return Err(e),
         }
     }

@@ -26,6 +26,9 @@ pub struct Turn {
     lock: Flock<File>,
     /// What was left by a podnet that was killed, and is cleared away now.
     pub cleared: Vec<String>,
+    /// What of it cannot be cleared away, and why. It stays noted for the next one.
+    pub stuck: Vec<String>,
+    stuck_changes: Vec<Change>,
 }
 
 impl Turn {
@@ -43,52 +46,56 @@ impl Turn {
         let lock = locked(file, patience, &place, Duration::from_millis(20)).map_err(|e| {
             failed("waiting for", e).hint("another podnet changes something; fuser /run/podnet/lock shows which")
         })?;
-        let mut turn = Turn { lock, cleared: Vec::new() };
+        let mut turn = Turn { lock, cleared: Vec::new(), stuck: Vec::new(), stuck_changes: Vec::new() };
         let text = fs::read_to_string(&place).map_err(|e| failed("reading", e))?;
         if !text.is_empty() {
-            turn.clear_away(&text)?;
+            turn.clear_away(&text);
         }
         Ok(turn)
     }
 
     /// Notes what is left to do, in this order, if podnet should be killed.
     pub fn note<'a>(&mut self, left: impl Iterator<Item = &'a Change>) -> Result<()> {
-        let failed = |e: io::Error| {
+        self.write(left).map_err(|e| {
             Error::new(ErrorId::Failed, format!("noting in {DIR}/lock what is under way"))
                 .because(e)
                 .hint("is /run full or read-only?")
-        };
-        let text = serde_json::to_string(&left.collect::<Vec<_>>()).map_err(|e| failed(e.into()))?;
-        self.lock.write_all(text.as_bytes()).map_err(failed)
+        })
     }
 
     /// Nothing is under way any more.
     pub fn done(&mut self) {
-        // Where it cannot be emptied the next one finds nothing left to clear away.
-        let _ = self.lock.set_len(0);
-        let _ = self.lock.seek(SeekFrom::Start(0));
+        // Where it cannot be written the next one finds nothing left to clear away.
+        let _ = self.write(std::iter::empty());
     }
 
-    fn clear_away(&mut self, text: &str) -> Result<()> {
+    fn write<'a>(&mut self, left: impl Iterator<Item = &'a Change>) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.seek(SeekFrom::Start(0))?;
+        let left: Vec<&Change> = left.collect();
+        let all = [left, self.stuck_changes.iter().collect()].concat();
+        match all.is_empty() {
+            true => Ok(()),
+            false => self.lock.write_all(serde_json::to_string(&all)?.as_bytes()),
+        }
+    }
+
+    fn clear_away(&mut self, text: &str) {
         // Half a note: it was killed before it changed anything.
         let left: Vec<Change> = serde_json::from_str(text).unwrap_or_default();
         let netns = Opened::new();
         let mut writer = Writer::new(&netns);
-        for change in left.iter().filter(|change| may_be_taken_up(change)) {
-            let taken = writer.take(&NetnsRef::Host, change);
-            if taken.is_ok() || taken.as_ref().is_err_and(super::apply::is_gone) {
-                self.cleared.push(change.to_string());
-                continue;
+        for change in left.into_iter().filter(may_be_taken_up) {
+            match writer.take(&NetnsRef::Host, &change) {
+                Err(cause) if !super::apply::is_gone(&cause) => {
+                    let words = format!("`{change}`, left by an earlier podnet, failed again: {cause}");
+                    self.stuck.push(words);
+                    self.stuck_changes.push(change);
+                }
+                _ => self.cleared.push(change.to_string()),
             }
-            let error = Error::new(ErrorId::Failed, format!("`{change}`, left by a podnet that was killed, failed"));
-            return Err(match taken {
-                Err(cause) => error.because(cause),
-                Ok(()) => error,
-            }
-            .hint("do it by hand, then empty /run/podnet/lock"));
         }
         self.done();
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ pub fn tests() -> Vec<Test> {
         test!(routes_of_the_host_that_are_in_nobodys_way, Tools),
         test!(names_that_are_words_of_a_command, Tools),
         test!(several_links_of_one_namespace, Tools),
+        test!(the_mtu_of_a_bridge_that_falls_is_told, Tools),
         test!(ipv6_only_where_it_is_needed, Tools),
     ]
 }
@@ -50,6 +51,7 @@ fn what_the_kernel_would_refuse_is_refused_first() {
         ("--address 10.213.0.9/24 --route 10.88.0.0/16,10.213.0.9", "usage", "cannot go by"),
         ("--ptp --subnet 10.9.0.0/24 --route 10.88.0.0/16,10.9.0.77", "usage", "cannot go by"),
         ("--subnet 10.7.0.0/24", "conflict", "blackhole"),
+        ("--subnet 10.9.0.0/24 --subnet 10.9.0.0/16", "usage", "overlaps"),
     ];
     let before = state(&node);
     for (args, id, words) in cases {
@@ -75,6 +77,7 @@ fn unusual_addresses_work() {
         ("--ptp --address 10.9.0.5/31", "169.254.1.1"),
         ("--ptp --address 10.9.0.5/24", "10.9.0.1"),
         ("--address 169.254.7.7/16", "169.254.0.1"),
+        ("--address 10.9.0.5/24 --address 10.9.0.6/24", "10.9.0.1"),
         ("--address 10.9.0.5/24 --route 0.0.0.0/0 --no-default-route", "10.9.0.1"),
         ("--address fd00:9::5/64 --gateway fe80::1", "fe80::1%eth0"),
     ] {
@@ -148,6 +151,18 @@ fn several_links_of_one_namespace() {
     assert!(node.ping("blue", "10.213.0.1"));
     detach(&node, "blue");
     same(&before, &state(&node), "all are gone");
+}
+
+fn the_mtu_of_a_bridge_that_falls_is_told() {
+    let node = node("blue red");
+    node.sh("ip link add br0 type bridge; ip addr add 10.5.0.1/24 dev br0; ip link set br0 up");
+    let mtu = || node.json("ip -j link show br0")[0]["mtu"].clone();
+    assert_eq!(attach(&node, "red --bridge br0")["notes"], serde_json::json!([]));
+    let said = attach(&node, "blue --bridge br0 --mtu 1400");
+    assert!(said["notes"][0].as_str().unwrap().contains("falls to 1400"), "{said:#}");
+    assert_eq!(mtu(), 1400);
+    detach(&node, "blue");
+    assert_eq!(mtu(), 1500);
 }
 
 fn ipv6_only_where_it_is_needed() {

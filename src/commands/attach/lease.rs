@@ -106,6 +106,16 @@ fn pools(args: &AttachArgs, wish: &Wish, base: Option<&Link>) -> Result<Vec<Pool
         return Err(Error::new(ErrorId::Usage, "nothing says which address the link is to have")
             .hint("give --subnet for the next free one of a network, or --address"));
     }
+    let overlap =
+        |(at, net): (usize, &IpNet)| nets[..at].iter().any(|other| other.contains(net) || net.contains(other));
+    if !args.addresses.subnets.is_empty()
+        && let Some((_, net)) = nets.iter().enumerate().find(|at| overlap(*at))
+    {
+        let message = format!("the network {net} overlaps with another --subnet");
+        return Err(
+            Error::new(ErrorId::Usage, message).hint("give each network once; the link gets an address of each")
+        );
+    }
     let mut ranges = args.addresses.ranges.clone();
     let pools = nets.into_iter().map(|net| {
         let part = ranges.iter().position(|(first, _)| net.contains(first)).map(|index| ranges.remove(index));

@@ -27,8 +27,9 @@ pub(super) fn run(args: &AttachArgs, style: Style, json: bool) -> Result<Outcome
     let prepared = prepare(&mut live, &source, args, &mut wish)?;
     let mut said = answer(&source, &wish, &prepared);
     said.dry_run = args.dry_run;
-    said.cleared = turn.as_mut().map(|turn| std::mem::take(&mut turn.cleared)).unwrap_or_default();
     if let Some(mut turn) = turn.take() {
+        said.cleared.append(&mut turn.cleared);
+        said.notes.append(&mut turn.stuck);
         // Whoever ends podnet before this has changed nothing by it.
         let stop = Stop::new()?;
         let undo = prepared.decided.plan.steps.iter().rev().flat_map(|step| &step.undo);

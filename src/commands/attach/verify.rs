@@ -107,7 +107,11 @@ fn works(
         let port = find(live, own, &wish.host_ifname)?;
         let state = port.port.map_or_else(|| "no port".to_owned(), |port| port.state);
         if state != "forwarding" {
-            return Err(Flaw::Waiting(format!("{} is {state} as a port of {name}", wish.host_ifname)));
+            let more = match state.as_str() {
+                "listening" | "learning" => "; the spanning tree lets it forward after twice its forward delay",
+                _ => "",
+            };
+            return Err(Flaw::Waiting(format!("{} is {state} as a port of {name}{more}", wish.host_ifname)));
         }
         words.push(format!("{} is forwarding", wish.host_ifname));
     }

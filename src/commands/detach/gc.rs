@@ -27,7 +27,8 @@ pub(super) fn run(live: &mut Live, args: &DetachArgs) -> Result<Detached> {
         said.removed = listed;
         return Ok(said);
     };
-    said.cleared = std::mem::take(&mut turn.cleared);
+    said.cleared.append(&mut turn.cleared);
+    said.notes.append(&mut turn.stuck);
     turn.note(doomed.changes().iter())?;
     remove(doomed, false, &mut said.removed)?;
     turn.done();

@@ -45,7 +45,8 @@ fn detach(live: &mut Live, args: &DetachArgs, typed: &str) -> Result<Detached> {
     let _stop = Stop::new()?;
     let mut found = find::find(live, args, typed, source.as_ref())?;
     let mut said = empty(source);
-    said.cleared = std::mem::take(&mut turn.cleared);
+    said.cleared.append(&mut turn.cleared);
+    said.notes.append(&mut turn.stuck);
     said.notes.append(&mut found.notes);
     let left = found.changes();
     turn.note(left.iter())?;

@@ -85,6 +85,13 @@ impl Planning<'_> {
         Ok(())
     }
 
+    /// Each address once, though several of the namespace's have the same gateway.
+    fn host_gets(&mut self, addr: IpNet) {
+        if !self.host_addrs.contains(&addr) {
+            self.host_addrs.push(addr);
+        }
+    }
+
     fn host_gateway(&mut self, lease: &Lease, first: bool) -> Result<(), Refusal> {
         let net = lease.net();
         let whole = Pool::new(net, None).ok();
@@ -101,7 +108,7 @@ impl Planning<'_> {
             }
             (Way::Bridge { .. }, Some(addr), _) => addr,
             (Way::Bridge { .. }, None, Some(pool)) if self.bridge_is_ours() => {
-                self.host_addrs.push(with_len(pool.gateway(), net.prefix_len()));
+                self.host_gets(with_len(pool.gateway(), net.prefix_len()));
                 pool.gateway()
             }
             (Way::Bridge { name, .. }, ..) => {
@@ -112,9 +119,7 @@ impl Planning<'_> {
             }
             (Way::PointToPoint, _, pool) => {
                 let addr = pool.map_or(LINK_LOCAL[usize::from(net.addr().is_ipv6())], |pool| pool.gateway());
-                if !self.host_addrs.contains(&host_part(addr)) {
-                    self.host_addrs.push(host_part(addr));
-                }
+                self.host_gets(host_part(addr));
                 addr
             }
         };

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::check::{of_family, own_route};
 use super::gateway::{host_part, is_link_local6, with_len};
 use super::{Decided, Facts, Lease, Refusal, Way, Wish};
-use crate::model::{Attachment, Change, Masquerade, NetnsRef, NewLink, Plan, Reservation, RouteType};
+use crate::model::{Attachment, Change, Link, Masquerade, NetnsRef, NewLink, Plan, Reservation, RouteType};
 use crate::wiring::GROUP;
 
 const HOST: NetnsRef = NetnsRef::Host;
@@ -155,6 +155,13 @@ impl Planning<'_> {
         let mtu = mtu.or(self.facts.base.as_ref().and_then(|base| base.mtu).filter(|mtu| *mtu != 1500));
         let link = NewLink { ifname: host_ifname.clone(), mtu, group: Some(GROUP), ..NewLink::default() };
         let peer = NewLink { ifname: ifname.clone(), mtu, address: *mac, ..NewLink::default() };
+        let lowered = |base: &&Link| base.group != GROUP && base.mtu > mtu;
+        if let (Some(mtu), Some(base)) = (mtu, self.facts.base.as_ref().filter(lowered)) {
+            self.note(format!(
+                "unless somebody has set it, the MTU of {} falls to {mtu} with this port's",
+                base.ifname
+            ));
+        }
         let add = Change::AddVeth { link, master, peer_netns: self.netns.clone(), peer };
         self.with_undo(add, vec![Change::DelLink { ifname: host_ifname.clone() }]);
     }
