@@ -61,22 +61,27 @@ fn enter(file: &NetnsFile, name: Option<&str>) -> Result<()> {
     let flags = if read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
     let _ = umount2("/sys", MntFlags::MNT_DETACH);
     mount(Some("podnet"), "/sys", Some("sysfs"), flags, none).map_err(failed("mounting its /sys".to_owned()))?;
-    let Some(name) = name else { return Ok(()) };
-    bind_etc(&Path::new("/etc/netns").join(name))
-        .map_err(|e| Error::new(ErrorId::Failed, format!("the files of /etc/netns/{name}")).because(e).hint(ROOT))
+    name.map_or(Ok(()), |name| bind_etc(&Path::new("/etc/netns").join(name)))
 }
 
-fn bind_etc(dir: &Path) -> io::Result<()> {
+fn bind_etc(dir: &Path) -> Result<()> {
+    let failed = |what: String, e: io::Error| {
+        let hint = "the program would not see the files that are meant for it: mend or remove what is there";
+        Error::new(ErrorId::Failed, what).because(e).hint(hint)
+    };
+    let reading = |e: io::Error| failed(format!("reading {}", dir.display()), e);
     let entries = match fs::read_dir(dir) {
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
-        entries => entries?,
+        entries => entries.map_err(reading)?,
     };
     for entry in entries {
-        let entry = entry?;
+        let entry = entry.map_err(reading)?;
         let over = Path::new("/etc").join(entry.file_name());
         // Something has to be there to be covered.
         if over.exists() {
-            mount(Some(&entry.path()), &over, None::<&str>, MsFlags::MS_BIND, None::<&str>)?;
+            mount(Some(&entry.path()), &over, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(|errno| {
+                failed(format!("putting {} in the place of {}", entry.path().display(), over.display()), errno.into())
+            })?;
         }
     }
     Ok(())

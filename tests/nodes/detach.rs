@@ -48,6 +48,14 @@ fn a_pod_that_is_gone() {
     assert_eq!(removed(&said), ["address"], "{said:#}");
     detach(&node, "red");
     same(&before, &state(&node), "after all");
+    // Its name may be left without it.
+    node.sh("ip netns add blue; ip -n blue link set lo up");
+    attach(&node, "blue");
+    node.sh("umount /run/netns/blue");
+    eventually("its link is gone", || !node.sh("ip -br link").contains("veth"));
+    assert_eq!(removed(&detach(&node, "blue")), ["bridge", "address"]);
+    node.sh("rm /run/netns/blue");
+    same(&before, &state(&node), "after the name alone");
     // A process is gone by its number.
     node.sh("nameless temp");
     let pid = node.pid_of("temp");

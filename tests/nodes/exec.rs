@@ -42,6 +42,8 @@ fn files_of_the_namespace_stand_in() {
     assert_eq!(read("blue", "other"), "x\n");
     assert_eq!(read("red", "resolv.conf"), "the host\n");
     assert_eq!(node.sh("cat /etc/resolv.conf"), "the host\n");
+    node.sh("ln -s /nowhere /etc/netns/blue/other");
+    assert!(read("blue", "other").contains("putting /etc/netns/blue/other in the place of /etc/other"));
 }
 
 fn a_container_has_no_say_over_etc() {

@@ -31,7 +31,8 @@ pub(super) fn run(args: &DetachArgs, style: Style, json: bool) -> Result<Outcome
 fn detach(live: &mut Live, args: &DetachArgs, typed: &str) -> Result<Detached> {
     let source = match target::resolve(live, typed) {
         Ok(source) => Some(source),
-        Err(error) if matches!(error.id, ErrorId::UnknownTarget | ErrorId::Gone) => None,
+        // A name that leads nowhere any more is often left of one that is gone.
+        Err(error) if matches!(error.id, ErrorId::UnknownTarget | ErrorId::Gone | ErrorId::NotANetns) => None,
         Err(error) => return Err(error),
     };
     if source.as_ref().is_some_and(|source| source.netns == live.spaces.own()) {
