@@ -245,7 +245,7 @@ mod tests {
     fn a_pod_is_made_from_the_bridges_side() {
         let plan = plan(&REFERENCE, false).to_string();
         assert!(plan.contains(
-            "ip -n node-a link add veth12acb4c1 address e2:5d:0c:91:3a:77 numtxqueues 1 numrxqueues 1 \
+            "ip -n node-a link add name veth12acb4c1 address e2:5d:0c:91:3a:77 numtxqueues 1 numrxqueues 1 \
              master cni0 type veth peer name eth0 address c2:ce:72:1b:97:6e numtxqueues 1 numrxqueues 1 \
              netns signin-test-a\n"
         ));
