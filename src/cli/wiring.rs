@@ -188,7 +188,7 @@ Examples:
   podnet exec blue -- curl -s 10.88.0.1
 
 The program sees this machine's files, the /sys of the namespace, and instead of those in /etc the
-files of /etc/netns/NAME.
+files of /etc/netns/NAME, where the namespace has a name under /run/netns.
 
 {EXIT_CODES}
   Once the program runs: the exit code of that."))]
