@@ -119,7 +119,7 @@ fn greet(machines: &[Machine], netns: &BTreeMap<NetnsRef, NetnsFile>) {
         let to: Vec<IpAddr> = outside.into_iter().chain(others).filter(|to| addr(pod) != Some(*to)).collect();
         if let Some(file) = netns.get(&NetnsRef::Named(pod.name.to_owned())) {
             // A packet that gets lost leaves an entry out, no more.
-            let _ = file.inside(|| to.iter().try_for_each(|to| datagram(*to)));
+            let _ = file.inside(move || to.iter().try_for_each(|to| datagram(*to)));
         }
     }
 }

@@ -193,7 +193,8 @@ impl<'a> Writer<'a> {
     }
 
     fn set_sysctl(&mut self, at: &NetnsRef, key: &str, value: &str) -> io::Result<()> {
-        let write = || fs::write(format!("/proc/sys/{key}"), value);
+        let (place, value) = (format!("/proc/sys/{key}"), value.to_owned());
+        let write = || fs::write(place, value);
         match at {
             NetnsRef::Host => write(),
             // /proc/sys/net shows the namespace of the thread that opens it.

@@ -10,10 +10,10 @@ use nix::unistd::{ForkResult, fork, pipe, read, write};
 
 /// Starts the work with no open files but `kept`. Its outcome comes by the pipe: [`outcome`] reads it.
 ///
-/// Call it while podnet has one thread: those that enter a namespace have ended then.
+/// Call it while no other thread does anything: those that are inside of a namespace wait then.
 pub(super) fn aside(kept: &[RawFd], work: impl FnOnce() -> io::Result<()>) -> io::Result<OwnedFd> {
     let (said, says) = pipe()?;
-    // SAFETY: with one thread there is no lock that somebody else holds in the child.
+    // SAFETY: threads that wait hold no lock that the child would need.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => Ok(said),
         ForkResult::Child => {

@@ -234,7 +234,8 @@ impl Topology for Live {
     fn sysctl(&mut self, netns: NetnsId, name: &str) -> Seen<Option<i64>> {
         let what = format!("sysctl net/{name}");
         // /proc/sys/net shows the namespace of the thread that reads.
-        let read = || std::fs::read_to_string(format!("/proc/sys/net/{name}"));
+        let place = format!("/proc/sys/net/{name}");
+        let read = || std::fs::read_to_string(place);
         let text = match self.spaces.access(netns) {
             Some(Access::Inside { .. }) if netns == self.spaces.own() => read(),
             Some(Access::Inside { file, .. }) => file.inside(read),
