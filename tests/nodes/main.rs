@@ -125,5 +125,8 @@ fn main() -> ExitCode {
         }
     });
     let trials = trials.collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // A good part of their time is spent waiting for what does not arrive.
+    arguments.test_threads.get_or_insert(2 * std::thread::available_parallelism().map_or(1, usize::from));
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
