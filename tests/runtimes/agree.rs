@@ -117,7 +117,8 @@ pub fn agree_with_daemons_down(machine: &Machine, truths: &[Truth], daemons: &st
     let before = list(machine);
     for signal in ["STOP", "KILL"] {
         machine.sh(&format!("pids=$(pidof {daemons}); kill -{signal} $pids"));
-        machine.sh(&format!("strace -f -qq -e trace=connect -o /run/connects {} list >/run/out", crate::node::PODNET));
+        machine
+            .sh(&format!("strace -f -qq -e trace=connect -o /run/connects {} list >/run/out", crate::machine::PODNET));
         let connects = machine.sh("grep AF_UNIX /run/connects || true");
         assert_eq!(connects, "", "with the daemons down ({signal})");
         let owners = |list: &[Value]| -> Vec<(Value, Value)> {

@@ -104,7 +104,7 @@ fn one_who_may_only_speak_to_the_socket() {
     machine.sh("chgrp 1600 /run/docker.sock; chmod 660 /run/docker.sock");
     let all = truths(&machine);
     let ask = |target: &str| {
-        let podnet = crate::node::PODNET;
+        let podnet = crate::machine::PODNET;
         let line = format!(
             "setpriv --reuid 1500 --regid 1500 --groups 1600 timeout -s KILL 30 {podnet} trace {target} -4 --json"
         );

@@ -9,13 +9,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::node::{PODNET, Run, eventually};
+use crate::node::{Run, eventually};
+
+/// The binary under test, where nothing hides it that a machine has in the place of this one's directories.
+pub const PODNET: &str = "/run/tested/podnet";
 
 /// Runs as pid 1 once it is in its namespaces.
 const INIT: &str = r#"
     read -r pid rest </proc/self/stat
     mount -t proc proc /proc; mount -t sysfs sysfs /sys
-    for dir in /run /tmp /var/lib /var/log /var/cache /opt /root /etc/cni /etc/docker /etc/containers /etc/lxc /etc/containerd; do
+    mount -t tmpfs tmpfs /run
+    mkdir /run/tested; touch /run/tested/podnet; mount --bind "$TESTED" /run/tested/podnet
+    for dir in /tmp /var/lib /var/log /var/cache /opt /root /etc/cni /etc/docker /etc/containers /etc/lxc /etc/containerd; do
         [ ! -d $dir ] || mount -t tmpfs tmpfs $dir
     done
     if [ "$1" = v2 ]; then
@@ -88,6 +93,7 @@ impl Machine {
             .args(&cgroups)
             .args(["--", "unshare", "-mnpCuif", "--kill-child", "--propagation", "private", "sh", "-euc", INIT, "sh"])
             .args(&kinds)
+            .env("TESTED", crate::node::PODNET)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
