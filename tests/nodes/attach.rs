@@ -148,9 +148,9 @@ fn both_families_work_and_detach_leaves_nothing() {
     assert_eq!(red["sysctls"].as_array().unwrap().len(), 0, "{red:#}");
     // It works when podnet returns: the very first packet gets its answer.
     for (from, to) in [("blue", "10.88.0.1"), ("blue", "10.88.0.3"), ("red", "fd00:88::1"), ("red", "fd00:88::2")] {
-        assert!(node.ping(from, to), "{from} to {to}");
+        assert!(node.reaches(from, to), "{from} to {to}");
     }
-    assert!(node.ping("host", "fd00:88::3") && node.ping("host", "10.88.0.2"));
+    assert!(node.reaches("host", "fd00:88::3") && node.reaches("host", "10.88.0.2"));
     let link = &node.json("ip -n red -j link show dev net1")[0];
     assert_eq!(link["ifindex"], red["ifindex"]);
     let host = &node.json(&format!("ip -j link show dev {}", red["host_ifname"].as_str().unwrap()))[0];
@@ -163,7 +163,7 @@ fn both_families_work_and_detach_leaves_nothing() {
     let gone = detach(&node, "blue");
     let what: Vec<_> = gone["removed"].as_array().unwrap().iter().map(|r| r["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["link", "address", "address"]);
-    assert!(node.ping("red", "10.88.0.1"), "the other one is not touched");
+    assert!(node.reaches("red", "10.88.0.1"), "the other one is not touched");
     let gone = detach(&node, "red --ifname net1");
     assert_eq!(gone["removed"][1]["what"], "bridge", "{gone:#}");
     node.sh("sysctl -qw net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv4.conf.all.accept_redirects=1");
@@ -246,7 +246,7 @@ fn a_bridge_that_is_there_is_used_as_it_is() {
     assert_eq!(blue["addrs"], serde_json::json!(["10.22.0.2/16"]), "the bridge's own network");
     assert_eq!(blue["gateways"], serde_json::json!(["10.22.0.1"]));
     assert_eq!(blue["store"], "/var/lib/cni/networks/cni0");
-    assert!(node.ping("blue", "10.22.0.1"));
+    assert!(node.reaches("blue", "10.22.0.1"));
     // A bridge without an address is a switch: podnet gives it none.
     let red = attach(&node, "red --bridge lan --address 192.168.7.20/24");
     assert_eq!(red["gateways"], serde_json::json!([]));
@@ -261,7 +261,7 @@ fn a_bridge_that_is_there_is_used_as_it_is() {
         ip -n router addr add 192.168.7.1/24 dev eth0; ip -n router link set eth0 up; ip -n router link set lo up");
     let red = attach(&node, "red --bridge lan --address 192.168.7.20/24 --gateway 192.168.7.1");
     assert_eq!(red["sysctls"], serde_json::json!([]), "the host passes nothing on: {red:#}");
-    assert!(node.ping("red", "192.168.7.1"));
+    assert!(node.reaches("red", "192.168.7.1"));
 }
 
 /// The error of an attach that must not have changed anything.
@@ -431,10 +431,10 @@ fn point_to_point() {
     attach(&node, "blue --ptp --subnet 10.88.0.0/24 --subnet fd00:88::/64");
     attach(&node, "red --ptp --address 10.88.0.77/32 --gateway 169.254.1.1");
     node.sh("ip -n red addr; ip -n red route");
-    assert!(node.ping("blue", "10.88.0.1") && node.ping("blue", "fd00:88::1"));
-    assert!(node.ping("red", "10.88.0.2"), "from pod to pod");
-    assert!(node.ping("blue", "10.88.0.77"), "and back");
-    assert!(node.ping("host", "10.88.0.77") && node.ping("host", "fd00:88::2"));
+    assert!(node.reaches("blue", "10.88.0.1") && node.reaches("blue", "fd00:88::1"));
+    assert!(node.reaches("red", "10.88.0.2"), "from pod to pod");
+    assert!(node.reaches("blue", "10.88.0.77"), "and back");
+    assert!(node.reaches("host", "10.88.0.77") && node.reaches("host", "fd00:88::2"));
     assert_eq!(node.json("ip -j link show type bridge"), serde_json::json!([]));
     detach(&node, "blue");
     detach(&node, "red");
@@ -442,7 +442,7 @@ fn point_to_point() {
     same(&before, &state(&node), "after detach");
     // IPv6 alone, by the link-local address that is the same for all.
     attach(&node, "blue --ptp --address fd00:88::7/128");
-    assert!(node.ping("host", "fd00:88::7"));
+    assert!(node.reaches("host", "fd00:88::7"));
     assert!(node.sh("ip -n blue -6 route").contains("default via fe80::1"));
 }
 
@@ -455,8 +455,8 @@ fn macvlan() {
     let blue = attach(&node, "blue --macvlan up0 --subnet 10.1.0.0/24 --gateway 10.1.0.1");
     assert_eq!((&blue["lower"], &blue["host_ifname"]), (&Value::from("up0"), &Value::Null));
     attach(&node, "red --macvlan up0 --subnet 10.1.0.0/24");
-    assert!(node.ping("blue", "10.1.0.1"), "the router");
-    assert!(node.ping("blue", "10.1.0.3"), "the other macvlan");
+    assert!(node.reaches("blue", "10.1.0.1"), "the router");
+    assert!(node.reaches("blue", "10.1.0.3"), "the other macvlan");
     detach(&node, "blue");
     detach(&node, "red");
     same(&before, &state(&node), "after detach");
@@ -468,7 +468,9 @@ fn port_settings_and_routes() {
     attach(&node, "red --isolated --hairpin --no-default-route");
     attach(&node, "green");
     assert!(!node.ping("blue", "10.213.0.3"), "isolated from the other isolated one");
-    assert!(node.ping("blue", "10.213.0.4") && node.ping("red", "10.213.0.4") && node.ping("blue", "10.213.0.1"));
+    assert!(
+        node.reaches("blue", "10.213.0.4") && node.reaches("red", "10.213.0.4") && node.reaches("blue", "10.213.0.1")
+    );
     let routes = node.sh("ip -n blue route");
     assert!(routes.contains("10.99.0.0/16 via 10.213.0.1 dev eth0"), "{routes}");
     assert!(routes.contains("10.98.0.0/16 via 10.213.0.77 dev eth0"), "{routes}");
@@ -488,7 +490,7 @@ fn neighbours_learn_the_new_address_at_once() {
         let len = net.rsplit('/').next().unwrap();
         attach(&node, &format!("red --subnet {net} --address {red}"));
         attach(&node, &format!("blue --subnet {net} --address {blue}/{len} --mac 02:00:00:00:00:01"));
-        assert!(node.ping("red", blue));
+        assert!(node.reaches("red", blue));
         detach(&node, "blue");
         attach(&node, &format!("blue --subnet {net} --address {blue}/{len} --mac 02:00:00:00:00:02"));
         // Before a single packet, who knew the old address knows the new one.
@@ -517,7 +519,7 @@ fn masquerade_beside_the_rules_of_others() {
     detach(&node, "blue");
     attach(&node, &format!("blue {both} --masquerade"));
     attach(&node, &format!("red {both} --masquerade"));
-    assert!(node.ping("blue", "192.0.2.2") && node.ping("red", "2001:db8::2"));
+    assert!(node.reaches("blue", "192.0.2.2") && node.reaches("red", "2001:db8::2"));
     // Where others let nothing pass, that is said.
     node.sh(
         "nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }'",
@@ -526,14 +528,14 @@ fn masquerade_beside_the_rules_of_others() {
     assert!(said["notes"].to_string().contains("the policy of ip filter FORWARD is drop"), "{said:#}");
     assert!(!node.ping("green", "192.0.2.2"));
     node.sh("nft add rule ip filter FORWARD accept");
-    assert!(node.ping("green", "192.0.2.2"));
+    assert!(node.reaches("green", "192.0.2.2"));
     detach(&node, "green");
     node.sh("nft delete table ip filter");
     // Among themselves they see each other's own addresses.
     assert!(node.ping("blue", "10.88.0.4") || node.ping("blue", "10.88.0.3"));
     let gone = detach(&node, "blue");
     assert_eq!(gone["removed"][0]["what"], "rule", "rules go first: {gone:#}");
-    assert!(node.ping("red", "192.0.2.2"), "the other's rules stay");
+    assert!(node.reaches("red", "192.0.2.2"), "the other's rules stay");
     detach(&node, "red");
     assert_eq!(node.sh("nft list ruleset"), rules, "and nothing else changed");
     // Without nft it is refused before anything is changed.

@@ -249,7 +249,7 @@ fn neighbour_entry_with_the_address_of_another_pod() {
     let mac = node.json("ip -n pod-b -j link show dev eth0")[0]["address"].as_str().unwrap().to_owned();
     // It was learned when pod-b had the address, and is not doubted as long as it is permanent.
     node.sh(&format!("ip -n pod-a neigh replace {POD_C} lladdr {mac} dev eth0 nud permanent"));
-    assert!(node.ping("pod-b", "172.22.0.1"), "so that the bridge knows where pod-b is");
+    assert!(node.reaches("pod-b", "172.22.0.1"), "so that the bridge knows where pod-b is");
     // The frame reaches pod-b, which is not meant and does not forward.
     dropped(&node, "pod-a", POD_C, "pod-c", Broken { last: "pod-b/eth0 peer", finding: "forwarding-off" });
     // A stale entry is used just the same, until the kernel has had its doubts.
@@ -316,7 +316,7 @@ fn frames_back_by_the_same_port_need_hairpin() {
     let trace = node.trace("pod-b --to 172.22.0.102");
     assert_eq!(hops(&node, &trace["paths"][0])[2..], to_m2);
     assert_eq!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
-    assert!(node.ping("in1", "172.22.0.1") && node.ping("in2", "172.22.0.1"));
+    assert!(node.reaches("in1", "172.22.0.1") && node.reaches("in2", "172.22.0.1"));
     assert!(lost(&node, "in1", "172.22.0.102", "in2"));
     let mac = node.json("at in2 ip -j link show dev m2")[0]["address"].as_str().unwrap().to_owned();
     node.sh(&format!("at in1 ip neigh replace 172.22.0.102 lladdr {mac} dev m1 nud permanent"));
@@ -343,7 +343,7 @@ fn macvlans_of_one_link_reach_each_other() {
         assert!(arrives(&node, "in1", "172.22.0.102", "in2"));
     }
     // The way out is by the link below.
-    assert!(node.ping("in1", "172.22.0.1"));
+    assert!(node.reaches("in1", "172.22.0.1"));
     let trace = node.trace(&format!("{} --to 172.22.0.1", node.pid_of("in1")));
     let wanted = ["in1/m1 route", "pod-a/eth0 lower", "host/vetha peer", "host/cni0 master"];
     assert_eq!(hops(&node, &trace["paths"][0]), wanted);

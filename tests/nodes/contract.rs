@@ -128,7 +128,7 @@ fn text_and_json_tell_the_same_way() {
 
 fn output_is_the_same_twice() {
     let node = scene::reference();
-    assert!(node.ping("pod-a", "172.22.0.251"));
+    assert!(node.reaches("pod-a", "172.22.0.251"));
     node.sh("ip -n pod-a neigh replace $(ip -n pod-a neigh show to 172.22.0.251 | cut -d' ' -f1-5) nud permanent");
     for args in ["trace pod-a --to 172.22.0.251", "trace pod-a --to 172.22.0.251 --json", "trace host --json"] {
         assert_eq!(node.podnet(args).text(), node.podnet(args).text(), "{args}");

@@ -32,7 +32,7 @@ fn node(pods: usize) -> (Node, u32) {
     ));
     assert_eq!(node.json("bridge -j link").as_array().unwrap().len(), pods);
     // So that neighbours and forwarding entries are there.
-    assert!(node.ping("pod1", "10.244.0.12") && node.ping("pod1", "10.244.0.1"));
+    assert!(node.reaches("pod1", "10.244.0.12") && node.reaches("pod1", "10.244.0.1"));
     let pid = node.pid_of("pod1");
     (node, pid)
 }

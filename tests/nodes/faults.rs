@@ -68,7 +68,7 @@ fn refused_one_by_one(calls: &str, damage: &str) {
             break;
         };
         if ok {
-            assert!(node.ping("blue", "10.88.0.1"), "{calls} {nth}: {text}");
+            assert!(node.reaches("blue", "10.88.0.1"), "{calls} {nth}: {text}");
             detach(&node, "blue");
         } else if text.contains("could not be written") {
             // All was done, and only the answer went nowhere.
@@ -134,7 +134,7 @@ fn killed_one_by_one(calls: &str, each: impl Iterator<Item = usize>) {
         // It may have been killed when all was done: at its very last words, or while it verified.
         if turn % 2 == 0 && !node.sh("ip -n blue -br link").contains("eth0") {
             let again = attach(&node, "blue --subnet 10.88.0.0/24 --subnet fd00:88::/64");
-            assert!(node.ping("blue", "10.88.0.1"), "{what}: {again:#}");
+            assert!(node.reaches("blue", "10.88.0.1"), "{what}: {again:#}");
         } else if turn % 2 == 0 {
             // The next one clears up, whoever it is for.
             let run = node.podnet(&ATTACH.replace("--json", ""));

@@ -164,6 +164,11 @@ impl Node {
         })
     }
 
+    /// Whether an answer comes in the end: links that were just made carry nothing yet.
+    pub fn reaches(&self, from: &str, to: &str) -> bool {
+        self.succeeds(&format!("at {from} ping -c 1 -w 5 {to} >/dev/null"))
+    }
+
     /// Whether a ping gets an answer.
     pub fn ping(&self, from: &str, to: &str) -> bool {
         self.succeeds(&format!("at {from} ping -c 1 -w 1 {to} >/dev/null"))

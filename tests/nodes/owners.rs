@@ -189,7 +189,7 @@ fn paths_lead_from_name_to_name() {
         let last = trace["paths"][0]["hops"].as_array().unwrap().last().unwrap();
         assert_eq!((&last["netns_name"], &last["ifname"]), (&json!("dev/db"), &json!("eth0")), "{to}");
     }
-    assert!(node.ping("cni-0", "10.244.0.12"));
+    assert!(node.reaches("cni-0", "10.244.0.12"));
 }
 
 fn containers_on_the_network_of_the_host_are_named_there() {

@@ -106,7 +106,7 @@ fn with_ghost(hold: impl FnOnce(&Node) -> Box<dyn std::any::Any>) {
         assert!(last["addrs"].as_array().unwrap().contains(&json!("172.22.0.9/24")), "{last}");
         assert_eq!(path["verdict"]["action"], "delivered");
         assert!(!trace["gaps"].as_array().unwrap().is_empty(), "that it could not be entered is a gap");
-        assert!(node.ping("pod-a", "172.22.0.9"));
+        assert!(node.reaches("pod-a", "172.22.0.9"));
     }
     drop(held);
 }

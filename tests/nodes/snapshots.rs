@@ -342,7 +342,7 @@ fn hidden_names_and_addresses_decide_the_same() {
     let node = scene::reference();
     node.sh("ip rule add from 172.22.0.253 lookup 77; ip route add prohibit 172.22.1.0/24 table 77");
     for (from, to) in [("pod-b", "172.22.1.7"), ("pod-c", "172.22.0.252")] {
-        assert!(node.ping(from, to));
+        assert!(node.reaches(from, to));
     }
     let text = String::from_utf8(node.podnet("snapshot").stdout).unwrap();
     let plain: Snapshot = serde_json::from_str(&text).unwrap();

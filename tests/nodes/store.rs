@@ -46,7 +46,7 @@ fn ranges_and_what_is_never_given() {
     // What somebody uses without having taken it is passed over.
     node.sh("ip netns exec f true; ip link add f0 type veth peer name eth0 netns f; ip link set f0 master podnet0 up
         ip -n f addr add 10.9.0.13/24 dev eth0; ip -n f link set eth0 up");
-    assert!(node.ping("f", "10.9.0.11"));
+    assert!(node.reaches("f", "10.9.0.11"));
     let rest =
         "--subnet 10.9.0.0/24 --range 10.9.0.13-10.9.0.20 --gateway 10.9.0.11 --ipam-dir /run/store --network web";
     let e = attach(&node, &format!("e {rest}"));
@@ -88,7 +88,7 @@ fn the_plugin_reads_what_podnet_writes() {
     // Both sorts of file are of one form.
     let form = |addr: &str| node.sh(&format!("od -c /var/lib/cni/networks/cni0/{addr} | grep -c '\\\\r  *\\\\n'"));
     assert_eq!(form("10.22.0.2"), form("10.22.0.3"));
-    assert!(node.ping("a", "10.22.0.3") && node.ping("b", "fd00:22::2"));
+    assert!(node.reaches("a", "10.22.0.3") && node.reaches("b", "fd00:22::2"));
     // The plugin gives back what podnet took, by the id that it is written under.
     let entry = node.sh("head -1 /var/lib/cni/networks/cni0/10.22.0.2");
     let id = entry.trim();

@@ -82,7 +82,7 @@ fn unusual_addresses_work() {
         ("--address fd00:9::5/64 --gateway fe80::1", "fe80::1%eth0"),
     ] {
         attach(&node, &format!("blue {args}"));
-        assert!(node.ping("blue", gateway), "{args}");
+        assert!(node.reaches("blue", gateway), "{args}");
         detach(&node, "blue");
         settles(|| before.clone(), || state(&node), args);
     }
@@ -99,10 +99,10 @@ fn routes_of_the_host_that_are_in_nobodys_way() {
         ip route add 0.0.0.0/1 via 172.16.0.1; ip route add 128.0.0.0/1 via 172.16.0.1; ip route add blackhole 10.0.0.0/8
         ip route add blackhole 10.65.1.0/26");
     attach(&node, "blue");
-    assert!(node.ping("blue", "10.213.0.1"));
+    assert!(node.reaches("blue", "10.213.0.1"));
     detach(&node, "blue");
     attach(&node, "blue --ptp --subnet 10.65.1.0/26");
-    assert!(node.ping("host", "10.65.1.2"));
+    assert!(node.reaches("host", "10.65.1.2"));
 }
 
 fn names_that_are_words_of_a_command() {
@@ -115,11 +115,11 @@ fn names_that_are_words_of_a_command() {
         // By hand and by podnet.
         let script = node.podnet(&format!("attach blue {args} --dry-run")).text().to_owned();
         node.sh(&script);
-        assert!(node.ping("blue", "10.213.0.1"), "{script}");
+        assert!(node.reaches("blue", "10.213.0.1"), "{script}");
         detach(&node, &format!("blue --ifname={ifname}"));
         same(&before, &state(&node), args);
         let undo = attach(&node, &format!("blue {args}"))["steps"].clone();
-        assert!(node.ping("blue", "10.213.0.1"));
+        assert!(node.reaches("blue", "10.213.0.1"));
         // The way back is made of commands, too.
         for step in undo.as_array().unwrap().iter().rev() {
             step["undo"].as_array().unwrap().iter().for_each(|undo| drop(node.sh(undo.as_str().unwrap())));
@@ -142,13 +142,13 @@ fn several_links_of_one_namespace() {
     attach(&node, "blue --ifname net1 --bridge other --subnet 10.77.0.0/24 --no-default-route");
     attach(&node, "blue --ifname net2 --ptp --subnet 10.78.0.0/24 --no-default-route");
     for gateway in ["10.213.0.1", "10.77.0.1", "10.78.0.1"] {
-        assert!(node.ping("blue", gateway), "{gateway}");
+        assert!(node.reaches("blue", gateway), "{gateway}");
     }
     let gone = detach(&node, "blue --ifname net1");
     assert_eq!(gone["removed"].as_array().unwrap().len(), 3, "{gone:#}");
     detach(&node, "blue --ifname net2");
     same(&one, &state(&node), "the others are gone");
-    assert!(node.ping("blue", "10.213.0.1"));
+    assert!(node.reaches("blue", "10.213.0.1"));
     detach(&node, "blue");
     same(&before, &state(&node), "all are gone");
 }
@@ -173,7 +173,7 @@ fn ipv6_only_where_it_is_needed() {
         ip -n router addr add fd00:7::1/64 dev eth0 nodad; ip -n router link set eth0 up");
     eventually("the port forwards", || node.sh("bridge -j link show dev r0").contains("forwarding"));
     attach(&node, "blue --bridge lan --address fd00:7::5/64 --gateway fd00:7::1");
-    assert!(node.ping("blue", "fd00:7::1"));
+    assert!(node.reaches("blue", "fd00:7::1"));
     detach(&node, "blue");
     node.sh("sysctl -qw net.ipv6.conf.default.disable_ipv6=1");
     let (message, error) = refused(&node, "blue --ptp --subnet fd00:8::/64", &state(&node));
