@@ -29,6 +29,7 @@ pub(super) fn container(disk: &Disk, pid: u32) -> Option<(Mark, u32)> {
             _ => None,
         };
         if let Some(mark) = said
+            && !is_at_work(disk, pid, next)
             && let Some(uid) = process::uid(disk, next)
         {
             found = Some((Mark { user: Some(uid).filter(|uid| *uid != 0), ..mark }, below));
@@ -37,6 +38,13 @@ pub(super) fn container(disk: &Disk, pid: u32) -> Option<(Mark, u32)> {
         next = stat.parent;
     }
     found
+}
+
+/// The process sees the mounts of the one that starts containers: a runtime that makes, enters or removes one, and is in
+/// none itself.
+fn is_at_work(disk: &Disk, pid: u32, starter: u32) -> bool {
+    let mounts = |pid| disk.proc_link(pid, "ns/mnt").ok();
+    mounts(pid).is_some_and(|own| mounts(starter) == Some(own))
 }
 
 /// `conmon -c ID -u ID -r RUNTIME -b BUNDLE -p PIDFILE -n NAME ...`, of podman and CRI-O.
@@ -139,6 +147,20 @@ mod tests {
         process(&tree, 11, "conmon", 10, 0, &["conmon", "-c", &other, "-n", "somebody-else"]);
         process(&tree, 12, "sleep", 11, 0, &["sleep"]);
         assert_eq!(container(&Disk::new(tree.path()), 12).unwrap().0.id, ID);
+    }
+
+    #[test]
+    fn a_runtime_at_work_is_in_no_container() {
+        let tree = Tree::new("at-work");
+        process(&tree, 10, "containerd-shim", 1, 0, &["shim", "-namespace", "k8s.io", "-id", ID]);
+        for (pid, comm, mounts) in [(11, "runc", 1), (12, "pause", 2)] {
+            process(&tree, pid, comm, 10, 0, &[comm]);
+            tree.link(&format!("proc/{pid}/ns/mnt"), &format!("mnt:[{mounts}]"));
+        }
+        tree.link("proc/10/ns/mnt", "mnt:[1]");
+        let disk = Disk::new(tree.path());
+        assert_eq!(container(&disk, 11), None, "runc delete");
+        assert_eq!(container(&disk, 12).unwrap().0.id, ID);
     }
 
     #[test]
