@@ -196,7 +196,15 @@ fn containers_on_the_network_of_the_host_are_named_there() {
     let node = Node::new();
     node.sh(&format!(
         "mkdir -p /run/bin
-         printf '#!/bin/sh\\nsleep infinity & echo $! >/run/inside; wait\\n' >/run/bin/conmon; chmod +x /run/bin/conmon
+         cat >/run/bin/conmon <<'END'
+#!/bin/sh
+# A container has mounts of its own.
+unshare -m sleep infinity &
+while [ $(readlink /proc/$!/ns/mnt) = $(readlink /proc/$$/ns/mnt) ]; do :; done
+echo $! >/run/inside
+wait
+END
+         chmod +x /run/bin/conmon
          /run/bin/conmon -c {WEB} -n proxy >/dev/null 2>&1 </dev/null &
          while [ ! -s /run/inside ]; do :; done"
     ));
