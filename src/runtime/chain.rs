@@ -32,8 +32,7 @@ pub(super) fn of_others(disk: &Disk, pid: u32) -> Option<Chain> {
         return Some(Chain { marks: vec![mark], init: Some(init), ..Chain::default() });
     }
     // Who sees the same mounts as pid 1 is in no container that has files of its own.
-    let mounts = |pid| disk.proc_link(pid, "ns/mnt").ok();
-    if mounts(pid).is_some_and(|own| mounts(1) == Some(own)) {
+    if disk.same_mounts(pid, 1) {
         return None;
     }
     let mark = mountinfo::container(&disk.proc(pid, "mountinfo").ok()?)?;

@@ -98,6 +98,12 @@ impl Disk {
         fs::read_link(self.proc_path(pid, file))
     }
 
+    /// Both processes are in one mount namespace; not where that may not be looked at.
+    pub(super) fn same_mounts(&self, pid: u32, other: u32) -> bool {
+        let mounts = |pid| self.proc_link(pid, "ns/mnt").ok();
+        mounts(pid).is_some_and(|own| mounts(other) == Some(own))
+    }
+
     pub(super) fn proc_path(&self, pid: u32, file: &str) -> PathBuf {
         self.root.join(format!("proc/{pid}/{file}"))
     }

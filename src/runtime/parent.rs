@@ -28,8 +28,9 @@ pub(super) fn container(disk: &Disk, pid: u32) -> Option<(Mark, u32)> {
             comm if comm.starts_with("lxc-") => lxc(&process::command_line(disk, next)),
             _ => None,
         };
+        // A runtime that makes, enters or removes a container sees the starter's mounts, and is in none itself.
         if let Some(mark) = said
-            && !is_at_work(disk, pid, next)
+            && !disk.same_mounts(pid, next)
             && let Some(uid) = process::uid(disk, next)
         {
             found = Some((Mark { user: Some(uid).filter(|uid| *uid != 0), ..mark }, below));
@@ -38,13 +39,6 @@ pub(super) fn container(disk: &Disk, pid: u32) -> Option<(Mark, u32)> {
         next = stat.parent;
     }
     found
-}
-
-/// The process sees the mounts of the one that starts containers: a runtime that makes, enters or removes one, and is in
-/// none itself.
-fn is_at_work(disk: &Disk, pid: u32, starter: u32) -> bool {
-    let mounts = |pid| disk.proc_link(pid, "ns/mnt").ok();
-    mounts(pid).is_some_and(|own| mounts(starter) == Some(own))
 }
 
 /// `conmon -c ID -u ID -r RUNTIME -b BUNDLE -p PIDFILE -n NAME ...`, of podman and CRI-O.
