@@ -47,9 +47,7 @@ impl Recorded {
 
     /// With the process that it would be entered by.
     fn reached(&self, found: Found) -> Found {
-        let NetnsId::Recorded { snapshot, at, .. } = found.netns else { return found };
-        let own = self.machines.get(snapshot as usize).is_some_and(|m| m.own == at as usize);
-        let pid = self.space(found.netns).and_then(|space| space.read.pid).filter(|_| !own);
+        let pid = self.space(found.netns).and_then(|space| space.read.pid).filter(|_| !self.is_own(found.netns));
         Found { pid, ..found }
     }
 

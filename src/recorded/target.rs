@@ -113,9 +113,7 @@ impl Recorded {
             if space.read.netns.is_some() {
                 names.push(space.read.name.clone());
             }
-            let is_own = matches!(netns, NetnsId::Recorded { snapshot, at, .. }
-                if self.machines.get(snapshot as usize).is_some_and(|m| m.own == at as usize));
-            if is_own {
+            if self.is_own(netns) {
                 names.extend(space.links().map(|link| link.ifname.clone()));
             }
         }
@@ -138,6 +136,12 @@ impl Recorded {
         };
         let name = found.tenant.as_ref().map_or_else(|| self.netns_of(found.netns).name, |owner| owner.name.clone());
         format!("{node}netns:{} ({name})", ino.unwrap_or(0))
+    }
+
+    /// The namespace is the one that its machine was recorded from.
+    pub(super) fn is_own(&self, id: NetnsId) -> bool {
+        let NetnsId::Recorded { snapshot, at, .. } = id else { return false };
+        self.machines.get(snapshot as usize).is_some_and(|m| m.own == at as usize)
     }
 
     /// The namespace is that of pid 1 of its machine.
