@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::attach::{attach, detach, node, same, state};
-use super::node::{Node, PODNET};
+use super::node::{Node, PODNET, in_ci};
 use super::{Test, test};
 
 pub fn tests() -> Vec<Test> {
@@ -25,7 +25,7 @@ const ATTACH: &str = "attach blue --subnet 10.88.0.0/24 --subnet fd00:88::/64 --
 
 /// The system calls to damage: a machine that tests changes takes all of them, a person has less patience.
 fn each() -> impl Iterator<Item = usize> {
-    let step = if std::env::var_os("CI").is_some_and(|ci| ci == "true") { 1 } else { 12 };
+    let step = if in_ci() { 1 } else { 12 };
     // Otherwise others each time.
     let start = if step == 1 { 1 } else { 1 + std::process::id() as usize % step };
     (start..).step_by(step)

@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         Ok(isolate::Side::Inside) => Ok(()),
         Err(why) => Err(why),
     };
-    let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
+    let strict = node::in_ci();
     let all = [
         attach::tests(),
         beside::tests(),

@@ -45,7 +45,7 @@ fn missing(program: &str) -> bool {
 }
 
 fn main() -> ExitCode {
-    let strict = std::env::var_os("CI").is_some_and(|v| v == "true");
+    let strict = node::in_ci();
     let root = nix::unistd::geteuid().is_root();
     let mut arguments = Arguments::from_args();
     // Each runs a whole container runtime; more at a time only wait for each other.

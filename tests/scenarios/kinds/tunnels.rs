@@ -16,10 +16,12 @@ pub fn all() -> Vec<Made> {
     ]
 }
 
-/// The other node's number and link-layer address.
-fn other(number: u8) -> (u8, LlAddr) {
-    let other = 3 - number;
-    (other, LlAddr::mac([2, 0, 0, other, 0, 2]))
+/// A node that knows the other one, and that one's number.
+fn beside_another(hostname: &str, number: u8) -> (Machine, u8) {
+    let (mut node, eth0) = node(hostname, number);
+    let far = 3 - number;
+    node.neigh(eth0, &format!("192.168.7.{far}"), LlAddr::mac([2, 0, 0, far, 0, 2]));
+    (node, far)
 }
 
 fn iptunnel(local: Option<u8>, remote: Option<u8>, key: Option<u32>) -> KindData {
@@ -38,9 +40,7 @@ fn tunnel(node: &mut Machine, ifname: &str, kind: &str, mtu: u32, number: u8, da
 
 /// No bridge, a route a pod, proxy ARP for the gateway, and a tunnel that takes its endpoint from the route.
 fn ipip(hostname: &str, number: u8) -> Machine {
-    let (mut node, eth0) = node(hostname, number);
-    let (far, mac) = other(number);
-    node.neigh(eth0, &format!("192.168.7.{far}"), mac);
+    let (mut node, far) = beside_another(hostname, number);
     let tunl0 = tunnel(&mut node, "tunl0", "ipip", 1480, number, iptunnel(None, None, None));
     node.of(tunl0).address = Some(LlAddr::new(&[0; 4]));
     node.addr(tunl0, &format!("10.244.{number}.0/32"));
@@ -68,9 +68,7 @@ fn ipip(hostname: &str, number: u8) -> Machine {
 
 /// A network by a tunnel with a key that both have, and one by a tunnel whose keys differ.
 fn gre(hostname: &str, number: u8) -> Machine {
-    let (mut node, eth0) = node(hostname, number);
-    let (far, mac) = other(number);
-    node.neigh(eth0, &format!("192.168.7.{far}"), mac);
+    let (mut node, far) = beside_another(hostname, number);
     let keys = [("gre1", 5), ("gre2", 6 + u32::from(number))];
     for (n, (name, key)) in keys.into_iter().enumerate() {
         let gre = tunnel(&mut node, name, "gre", 1472, number, iptunnel(Some(number), Some(far), Some(key)));
@@ -84,9 +82,7 @@ fn gre(hostname: &str, number: u8) -> Machine {
 
 /// IPv6 inside IPv4.
 fn sit(hostname: &str, number: u8) -> Machine {
-    let (mut node, eth0) = node(hostname, number);
-    let (far, mac) = other(number);
-    node.neigh(eth0, &format!("192.168.7.{far}"), mac);
+    let (mut node, far) = beside_another(hostname, number);
     let sit = tunnel(&mut node, "sit1", "sit", 1480, number, iptunnel(Some(number), Some(far), None));
     node.addr(sit, &format!("2001:db8:7::{number}/64"));
     let space = node.space("pod-a");
@@ -100,9 +96,7 @@ fn sit(hostname: &str, number: u8) -> Machine {
 
 /// A segment over both machines.
 fn geneve(hostname: &str, number: u8) -> Machine {
-    let (mut node, eth0) = node(hostname, number);
-    let (far, mac) = other(number);
-    node.neigh(eth0, &format!("192.168.7.{far}"), mac);
+    let (mut node, far) = beside_another(hostname, number);
     let remote = Some([192, 168, 7, far].into());
     let data = KindData::Geneve { id: 7, remote, port: Some(6081), external: false };
     let geneve = node.link(HOST, "geneve7", "geneve", Some(data));
