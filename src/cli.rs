@@ -1,5 +1,6 @@
 //! Flags and help text of every command; no behaviour. Completions and man pages are generated from here.
 
+mod alone;
 mod wiring;
 
 use std::ffi::OsString;

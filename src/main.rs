@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap_complete::CompleteEnv;
 use podnet::cli::Cli;
 use podnet::commands;
@@ -13,7 +12,7 @@ use podnet::render;
 fn main() -> ExitCode {
     // Where a shell asks what could be typed next, that is all there is to do.
     CompleteEnv::with_factory(commands::with_names).complete();
-    let (error, json) = match Cli::try_parse() {
+    let (error, json) = match Cli::read(std::env::args_os()) {
         Ok(cli) => {
             let json = cli.output.json;
             match commands::run(cli) {
