@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::holders::{self, Depth, Found};
 use super::link::{self, Where};
-use super::netns::{NetnsFile, host};
+use super::netns::{self, NetnsFile};
 use super::nsid;
 use super::procnet::{self, ProcNet};
 use super::socket::{Refused, Socket};
@@ -77,6 +77,7 @@ struct Space {
 #[derive(Debug)]
 pub struct Spaces {
     own: NetnsId,
+    host: Option<NetnsId>,
     spaces: HashMap<NetnsId, Space>,
     nsids: HashMap<(NetnsId, Nsid), NetnsId>,
     found: Option<Vec<Found>>,
@@ -94,12 +95,14 @@ impl Spaces {
         let file = NetnsFile::own().map_err(kernel)?;
         let socket = Box::new(Socket::open().map_err(kernel)?);
         let own = file.id();
-        let is_host = host().map_or_else(|| procnet::shares_netns(Pid(1)) == Some(true), |host| host == own);
+        let host = netns::host();
+        let is_host = host.map_or_else(|| procnet::shares_netns(Pid(1)) == Some(true), |host| host == own);
         let name = if is_host { "host" } else { "own" }.to_owned();
         let netns = Netns { id: own, nsid: None, name, node: None, owner: None, pid: None };
         let spaces = HashMap::from([(own, Space { netns, access: Access::Inside { file, socket } })]);
         Ok(Spaces {
             own,
+            host,
             spaces,
             nsids: HashMap::new(),
             found: None,
@@ -118,6 +121,11 @@ impl Spaces {
     /// The namespace that podnet itself is in.
     pub fn own(&self) -> NetnsId {
         self.own
+    }
+
+    /// The namespace of pid 1, which is called `host`; none: it may not be looked at.
+    pub fn host(&self) -> Option<NetnsId> {
+        self.host
     }
 
     /// What is known of a namespace.
@@ -165,7 +173,7 @@ impl Spaces {
 
     /// Enters the open namespace of a process.
     pub fn enter(&mut self, file: NetnsFile, name: String, pid: Pid) -> io::Result<NetnsId> {
-        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == host();
+        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == self.host;
         let owner = if known { None } else { self.owner_of(pid) };
         let name = owner.as_ref().map_or(name, holders::called);
         self.enter_owned(file, name, Some(pid), owner)
@@ -174,7 +182,7 @@ impl Spaces {
     /// Enters a namespace that is mounted here.
     pub fn enter_mounted(&mut self, file: NetnsFile, path: &str, name: String) -> io::Result<NetnsId> {
         let holder = Holder { holder: HolderType::Mount, pid: Pid(1), comm: None, path: Some(path.to_owned()) };
-        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == host();
+        let known = self.spaces.contains_key(&file.id()) || Some(file.id()) == self.host;
         let owner = self.whose.as_mut().filter(|_| !known).and_then(|whose| whose.of_namespace(&[holder]));
         let name = owner.as_ref().map_or(name, holders::called);
         self.enter_owned(file, name, None, owner)
@@ -198,7 +206,7 @@ impl Spaces {
             return Ok(id);
         }
         let socket = Box::new(file.socket()?);
-        let name = if Some(id) == host() { "host".to_owned() } else { name };
+        let name = if Some(id) == self.host { "host".to_owned() } else { name };
         let netns = Netns { id, nsid: None, name, node: None, owner, pid };
         self.spaces.insert(id, Space { netns, access: Access::Inside { file, socket } });
         Ok(id)
@@ -362,9 +370,9 @@ impl Spaces {
         let found = mem::take(self.found());
         let entered = found.iter().find(|f| f.id == id).map(|found| {
             let file = found.open()?;
-            let known = self.spaces.contains_key(&id) || Some(id) == host();
+            let known = self.spaces.contains_key(&id) || Some(id) == self.host;
             let owner = self.whose.as_mut().filter(|_| !known).and_then(|whose| whose.of_namespace(&found.holders));
-            let name = found.name_with(host(), owner.as_ref());
+            let name = found.name_with(self.host, owner.as_ref());
             self.enter_owned(file, name, found.pid(), owner)
         });
         *self.found() = found;

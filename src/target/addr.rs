@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use super::{Found, HINT, ROOT, ambiguous, denied, place};
 use crate::error::{Error, ErrorId, Result};
 use crate::kernel::link::{self, Where};
-use crate::kernel::netns;
 use crate::kernel::socket::Socket;
 use crate::kernel::{Live, addr};
 use crate::model::{LlAddr, Topology};
@@ -51,7 +50,7 @@ pub(super) fn by_mac(live: &mut Live, mac: LlAddr) -> Result<Found> {
 
 /// The one namespace that this is true of.
 fn search(live: &mut Live, what: &str, holds: impl Fn(&mut Socket) -> bool, elsewhere: &str) -> Result<Found> {
-    let own = live.spaces.own();
+    let (own, host) = (live.spaces.own(), live.spaces.host());
     let mut holders = Vec::new();
     let mut closed = 0;
     let own_name = live.netns(own).name;
@@ -62,7 +61,7 @@ fn search(live: &mut Live, what: &str, holds: impl Fn(&mut Socket) -> bool, else
     }
     for candidate in live.spaces.found().iter().filter(|f| f.id != own) {
         match candidate.open().and_then(|file| file.socket()).map(|mut socket| holds(&mut socket)) {
-            Ok(true) => holders.push((candidate.id, candidate.name(netns::host()))),
+            Ok(true) => holders.push((candidate.id, candidate.name(host))),
             Ok(false) => {}
             Err(e) if denied(&e) => closed += 1,
             // It has vanished, and its addresses with it.

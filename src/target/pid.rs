@@ -5,7 +5,7 @@ use std::io;
 
 use super::{Found, HINT, denied};
 use crate::error::{Error, ErrorId, Result};
-use crate::kernel::netns::{self, NetnsFile};
+use crate::kernel::netns::NetnsFile;
 use crate::kernel::{Live, text};
 use crate::model::Pid;
 
@@ -42,7 +42,7 @@ pub(super) fn enter(live: &mut Live, pid: Pid) -> Result<Found> {
         // No such process, or one that /proc hides.
         Err(_) => live.spaces.read_only(pid, name, None)?,
     };
-    let shares_host = Some(netns) == netns::host() || live.spaces.netns(netns).name == "host";
+    let shares_host = Some(netns) == live.spaces.host() || live.spaces.netns(netns).name == "host";
     let tenant = if shares_host { live.spaces.owner_of(pid).filter(|owner| !owner.is_bare()) } else { None };
     Ok(Found { tenant, ..Found::at(netns, Some(pid)) })
 }

@@ -4,7 +4,6 @@ use std::mem;
 
 use super::Spaces;
 use crate::kernel::holders;
-use crate::kernel::netns::host;
 use crate::model::{HolderType, NetnsId, Owner, Pid};
 
 /// Somebody whose packets can be asked for by name, and the way to the namespace.
@@ -30,7 +29,7 @@ impl Spaces {
         if let Some(whose) = &mut self.whose {
             for space in &found {
                 let id = Some(space.id);
-                if id == host() {
+                if id == self.host {
                     let inside = space.holders.iter().filter(|h| h.holder == HolderType::Process);
                     let tenants = whose.among(&inside.map(|h| h.pid).collect::<Vec<_>>());
                     owned.extend(tenants.into_iter().map(|owner| Owned {
@@ -42,7 +41,7 @@ impl Spaces {
                     }));
                 } else {
                     let owner = whose.of_namespace(&space.holders);
-                    let name = space.name_with(host(), owner.as_ref());
+                    let name = space.name_with(self.host, owner.as_ref());
                     owned.push(Owned { id, pid: space.pid(), shares_host: false, name, owner });
                 }
             }
