@@ -14,7 +14,7 @@ use std::io;
 use super::holders::{self, Depth, Found};
 use super::netns::NetnsFile;
 use super::procnet;
-use super::snapshot::sysctl::LinkConf;
+use super::snapshot::sysctl::{LinkConf, Sysctls};
 use super::socket::Socket;
 use crate::error::{Error, ErrorId, Result};
 use crate::model::{
@@ -97,10 +97,10 @@ fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>) -> Resu
     let mut socket = Socket::open().map_err(kernel)?;
     let mut gaps = Vec::new();
     // Podnet's own links come first: whatever is at their other ends was there before the search for it began.
-    let (links, mut own_whole) = read::inside(&mut socket, own_file.id(), "podnet's own namespace", whole, &mut gaps)
-        .map_err(|refused| {
-        Error::new(ErrorId::Kernel, "links of podnet's own network namespace").because(refused)
-    })?;
+    let mut sysctls = Sysctls::default();
+    let keep = whole.map(|keep| (keep, &mut sysctls));
+    let (links, mut own_whole) = read::inside(&mut socket, own_file.id(), "podnet's own namespace", keep, &mut gaps)
+        .map_err(|refused| Error::new(ErrorId::Kernel, "links of podnet's own network namespace").because(refused))?;
     if let Some(own_whole) = &mut own_whole {
         own_whole.gaps.clone_from(&gaps);
     }

@@ -16,7 +16,7 @@ use crate::kernel::netns::{NetnsFile, Reader, readers};
 use crate::kernel::nsid;
 use crate::kernel::procnet::ProcNet;
 use crate::kernel::snapshot;
-use crate::kernel::snapshot::sysctl::LinkConf;
+use crate::kernel::snapshot::sysctl::{LinkConf, Sysctls};
 use crate::kernel::socket::{Dump, Refused, Socket};
 use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid, Owner, Pid, Whose};
 
@@ -93,10 +93,10 @@ pub(super) fn inside(
     socket: &mut Socket,
     netns: NetnsId,
     at: &str,
-    whole: Option<&Keep<'_>>,
+    whole: Option<(&Keep<'_>, &mut Sysctls)>,
     gaps: &mut Vec<Gap>,
 ) -> Result<Inside, Refused> {
-    let Some(keep) = whole else {
+    let Some((keep, sysctls)) = whole else {
         return Ok((links(socket, Where::Here, at, gaps)?, None));
     };
     let dump = link::dump_with_conf(socket, Where::Here)?;
@@ -105,7 +105,7 @@ pub(super) fn inside(
     let mut conf: Vec<LinkConf> = conf.into_iter().flatten().collect();
     conf.sort_by_key(|c| c.ifindex);
     let links = with_addrs(Dump { items, undecodable, interrupted }, socket, Where::Here, at, gaps);
-    let facts = keep(snapshot::facts(socket, netns, &links, at, gaps));
+    let facts = keep(snapshot::facts(socket, sysctls, netns, &links, at, gaps));
     Ok((links, Some(Box::new(Whole { facts, conf, gaps: Vec::new() }))))
 }
 
@@ -154,10 +154,11 @@ pub(super) fn all(found: Vec<Found>, around: &Around<'_>, spaces: &mut Vec<Space
     let results = readers(thread::available_parallelism().map_or(1, |n| n.get().min(THREADS)), |mut reader| {
         let mut own = Socket::open()?;
         let mut whose = around.another()?;
+        let mut sysctls = Sysctls::default();
         let next = || queue.lock().ok().and_then(|mut queue| queue.next());
         io::Result::Ok(
             std::iter::from_fn(next)
-                .map(|found| one(found, around, &mut *whose, &mut own, &mut reader))
+                .map(|found| one(found, around, &mut *whose, &mut own, (&mut reader, &mut sysctls)))
                 .collect::<Vec<_>>(),
         )
     });
@@ -201,7 +202,13 @@ fn renew(own: &mut Space, link: Link) {
 }
 
 /// Reads one namespace. `own` is a socket in podnet's.
-fn one(mut found: Found, around: &Around<'_>, whose: &mut dyn Whose, own: &mut Socket, reader: &mut Reader) -> Reading {
+fn one(
+    mut found: Found,
+    around: &Around<'_>,
+    whose: &mut dyn Whose,
+    own: &mut Socket,
+    (reader, sysctls): (&mut Reader, &mut Sysctls),
+) -> Reading {
     let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
     let file = match found.open() {
         Ok(file) => file,
@@ -237,7 +244,13 @@ fn one(mut found: Found, around: &Around<'_>, whose: &mut dyn Whose, own: &mut S
     match file.socket_of_reader(reader) {
         Ok(mut inside) => {
             let mut gaps = Vec::new();
-            match self::inside(&mut inside, space.id(), &space.name, around.whole, &mut gaps) {
+            match self::inside(
+                &mut inside,
+                space.id(),
+                &space.name,
+                around.whole.map(|keep| (keep, sysctls)),
+                &mut gaps,
+            ) {
                 Ok((links, whole)) => {
                     (space.links, space.whole) = (links, whole);
                     if let Some(whole) = &mut space.whole {

@@ -11,12 +11,20 @@ use std::io;
 
 use netlink_packet_route::AddressFamily;
 
+use self::sysctl::Sysctls;
 use super::link;
 use super::socket::{Dump, Refused, Socket};
 use crate::model::{Gap, Link, NetnsId, RecordedFacts};
 
 /// Reads the namespace that the calling thread and the socket are in.
-pub fn facts(socket: &mut Socket, netns: NetnsId, links: &[Link], at: &str, gaps: &mut Vec<Gap>) -> RecordedFacts {
+pub fn facts(
+    socket: &mut Socket,
+    sysctls: &mut Sysctls,
+    netns: NetnsId,
+    links: &[Link],
+    at: &str,
+    gaps: &mut Vec<Gap>,
+) -> RecordedFacts {
     let mut noting = Noting { at, gaps };
     let mut facts = RecordedFacts {
         routes: noting.dump("routes", route::dump(socket)),
@@ -31,7 +39,7 @@ pub fn facts(socket: &mut Socket, netns: NetnsId, links: &[Link], at: &str, gaps
     let ports = if bridged { noting.dump("bridge ports", link::dump_ports(socket)) } else { Some(Vec::new()) };
     facts.ports = ports.map(|ports| ports.iter().map(|port| port.ifindex).collect());
     beside::read(socket, netns, links, &mut facts, &mut noting);
-    match sysctl::whole(bridged) {
+    match sysctls.whole(bridged) {
         Ok(sysctls) => facts.sysctls = sysctls,
         Err(error) => noting.note("sysctls", error),
     }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
+use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd;
 use rtnetlink::packet_core::NlasIterator;
@@ -89,30 +90,80 @@ pub fn of_link(payload: &[u8]) -> Option<LinkConf> {
     Some(conf)
 }
 
-/// The sysctls of the namespace that the thread is in; those of bridges, where it has one.
+/// Where a thread that goes from namespace to namespace reads the sysctls of each.
 ///
-/// Below `net` the kernel has an entry of the same name for each namespace that was ever looked at, all in one chain: a
-/// path that goes through it costs the number of namespaces. So each folder is opened once, and its files from there.
-pub fn whole(bridged: bool) -> io::Result<BTreeMap<String, Option<i64>>> {
-    let net = fcntl::open("/proc/sys/net", FOLDER, Mode::empty())?;
-    let mut values = BTreeMap::new();
-    let mut read_all = |folder: Option<&OwnedFd>, path: &str, names: &mut dyn Iterator<Item = &str>| {
-        for name in names {
-            let value = folder.map_or(Ok(None), |folder| read(folder, name))?;
-            values.insert(format!("{path}/{name}"), value);
+/// Below `net` the kernel keeps an entry of the same name for each namespace that was ever looked at, all in one chain: a
+/// path that goes through it costs the number of namespaces. So each folder is opened once and its files from there, in
+/// a /proc of podnet's own, mounted nowhere, and in a new one before its chains get long.
+#[derive(Debug, Default)]
+pub struct Sysctls {
+    net: Option<OwnedFd>,
+    /// Namespaces read by way of `net`.
+    read: usize,
+}
+
+/// Namespaces read by way of one /proc: to mount one costs as much as the walk through a chain of some hundred.
+const SHARED: usize = 32;
+
+impl Sysctls {
+    /// The sysctls of the namespace that the thread is in; those of bridges, where it has one.
+    pub fn whole(&mut self, bridged: bool) -> io::Result<BTreeMap<String, Option<i64>>> {
+        let net = self.net()?;
+        let mut values = BTreeMap::new();
+        let mut read_all = |folder: Option<&OwnedFd>, path: &str, names: &mut dyn Iterator<Item = &str>| {
+            for name in names {
+                let value = folder.map_or(Ok(None), |folder| read(folder, name))?;
+                values.insert(format!("{path}/{name}"), value);
+            }
+            io::Result::Ok(())
+        };
+        for (family, whole, links) in [("ipv4", WHOLE, INET), ("ipv6", WHOLE6, INET6)] {
+            let folder = folder(net, family)?;
+            read_all(folder.as_ref(), family, &mut whole.iter().copied())?;
+            let all = folder.map_or(Ok(None), |folder| self::folder(&folder, "conf/all"))?;
+            read_all(all.as_ref(), &format!("{family}/conf/all"), &mut links.iter().map(|(_, name)| *name))?;
         }
-        io::Result::Ok(())
+        if bridged {
+            read_all(folder(net, "bridge")?.as_ref(), "bridge", &mut BRIDGE.iter().copied())?;
+        }
+        Ok(values)
+    }
+
+    fn net(&mut self) -> io::Result<&OwnedFd> {
+        if self.read.is_multiple_of(SHARED) {
+            self.net = None;
+        }
+        self.read += 1;
+        match &mut self.net {
+            Some(net) => Ok(net),
+            none => {
+                // Old kernels cannot, and a container may not.
+                let own = proc().and_then(|proc| fcntl::openat(proc, "sys/net", FOLDER, Mode::empty()));
+                let net = own.or_else(|_| fcntl::open("/proc/sys/net", FOLDER, Mode::empty()))?;
+                Ok(none.insert(net))
+            }
+        }
+    }
+}
+
+/// A /proc that nobody else sees and that ends with its last open file. Needs CAP_SYS_ADMIN and Linux 5.8, before which all
+/// of a pid namespace's share their entries.
+fn proc() -> nix::Result<OwnedFd> {
+    /// Makes what was opened (`enum fsconfig_command`).
+    const CREATE: libc::c_uint = 6;
+    const CLOSE_ON_EXEC: libc::c_uint = 1;
+    let none = std::ptr::null::<libc::c_char>();
+    let file = |fd: libc::c_long| {
+        let fd = Errno::result(fd)? as i32;
+        // SAFETY: the kernel has made it for this call, so nobody else has it.
+        nix::Result::Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     };
-    for (family, whole, links) in [("ipv4", WHOLE, INET), ("ipv6", WHOLE6, INET6)] {
-        let folder = folder(&net, family)?;
-        read_all(folder.as_ref(), family, &mut whole.iter().copied())?;
-        let all = folder.map_or(Ok(None), |folder| self::folder(&folder, "conf/all"))?;
-        read_all(all.as_ref(), &format!("{family}/conf/all"), &mut links.iter().map(|(_, name)| *name))?;
-    }
-    if bridged {
-        read_all(folder(&net, "bridge")?.as_ref(), "bridge", &mut BRIDGE.iter().copied())?;
-    }
-    Ok(values)
+    // SAFETY: the name ends with a NUL; the calls keep no pointer.
+    let opened = file(unsafe { libc::syscall(libc::SYS_fsopen, c"proc".as_ptr(), CLOSE_ON_EXEC) })?;
+    // SAFETY: the command takes no key and no value.
+    Errno::result(unsafe { libc::syscall(libc::SYS_fsconfig, opened.as_raw_fd(), CREATE, none, none, 0) })?;
+    // SAFETY: plain numbers.
+    file(unsafe { libc::syscall(libc::SYS_fsmount, opened.as_raw_fd(), CLOSE_ON_EXEC, 0) })
 }
 
 const FOLDER: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
