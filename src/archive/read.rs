@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::error::{Error, ErrorId, Result};
-use crate::model::Snapshot;
+use crate::model::{Progress, Snapshot};
 
 /// A node of some thousand pods takes a tenth of this.
 const MOST: u64 = 512 << 20;
@@ -50,16 +50,17 @@ impl Stored {
 
 /// Reads the recordings that were named, folders file by file. Of many the outlines are enough at first: a packet
 /// crosses few machines, and thousands may be there.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Stored>> {
+pub fn read(paths: &[PathBuf], progress: &Progress<'_>) -> Result<Vec<Stored>> {
     let files = files(paths)?;
     let outline = files.len() > 1;
-    let next = AtomicUsize::new(0);
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let mut read = Vec::new();
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
             let Some(path) = files.get(at) else { return read };
             read.push((at, one(path, outline)));
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
         }
     };
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(THREADS).min(files.len());

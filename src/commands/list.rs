@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Outcome;
+use super::progress::Shown;
 use crate::cli::{HolderKind, ListArgs};
 use crate::error::{Exit, Result};
 use crate::kernel::holders::Depth;
@@ -15,7 +16,11 @@ pub(super) fn run(args: &ListArgs, style: Style, json: bool) -> Result<Outcome> 
     // Asking for what only a deep look finds asks for the deep look.
     let deep = args.deep || matches!(args.holder, Some(HolderKind::Thread | HolderKind::Fd | HolderKind::Socket));
     let mut listing = match args.snapshot.is_empty() {
-        true => scan(if deep { Depth::Deep } else { Depth::Shallow }, &mut Owners::new(Path::new("/")))?,
+        true => scan(
+            if deep { Depth::Deep } else { Depth::Shallow },
+            &mut Owners::new(Path::new("/")),
+            &Shown::of("namespaces read").told(),
+        )?,
         false => super::snapshot::recordings(&args.snapshot)?.listing(),
     };
     let text = if json {

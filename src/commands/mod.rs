@@ -6,6 +6,7 @@ mod demo;
 mod detach;
 mod exec;
 mod list;
+mod progress;
 mod schema;
 mod snapshot;
 mod trace;

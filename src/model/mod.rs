@@ -19,6 +19,7 @@ mod owner;
 mod path;
 mod plan;
 mod program;
+mod progress;
 mod route;
 mod scene;
 mod snapshot;
@@ -44,6 +45,7 @@ pub use owner::{Container, Owner, PodName, Whose};
 pub use path::{Action, HeldBy, Hop, Path, Segment, Source, Step, Trace, Verdict};
 pub use plan::{Change, Masquerade, NetnsRef, NewLink, Plan, PlanStep, Reservation};
 pub use program::Program;
+pub use progress::Progress;
 pub use route::{Nexthop, Route, RouteType, Rule};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
 pub use snapshot::{

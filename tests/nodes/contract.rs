@@ -1,8 +1,13 @@
 //! What scripts and terminals rely on: closed pipes, colour, plain characters, streams.
 
-use std::fs::File;
-use std::io::Read;
-use std::process::Stdio;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
 
 use super::node::{Node, PODNET, Run};
 use super::{Test, scene, test};
@@ -13,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         test!(full_disk_is_a_failure, Tools),
         test!(colour_only_where_it_is_wanted, Tools),
         test!(ascii_means_ascii, Tools),
+        test!(long_work_is_shown_on_a_terminal),
         test!(text_and_json_tell_the_same_way, Tools),
         test!(output_is_the_same_twice, Tools),
         test!(exit_codes, Tools),
@@ -49,9 +55,15 @@ fn full_disk_is_a_failure() {
 
 /// Runs podnet with a terminal as stdout; what it shows there.
 fn on_terminal(node: &Node, args: &[&str], env: &[(&str, &str)]) -> String {
-    let pty = nix::pty::openpty(None, None).unwrap();
     let mut command = node.command(PODNET);
-    command.args(args).envs(env.iter().copied()).stdout(Stdio::from(pty.slave));
+    command.args(args).envs(env.iter().copied());
+    shown(command, Command::stdout)
+}
+
+/// What a command shows on a terminal that is one of its streams.
+fn shown(mut command: Command, plug: fn(&mut Command, Stdio) -> &mut Command) -> String {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    plug(&mut command, Stdio::from(pty.slave));
     let mut child = command.spawn().unwrap();
     // The terminal is at its end when nobody has its other side open any more.
     drop(command);
@@ -63,6 +75,38 @@ fn on_terminal(node: &Node, args: &[&str], env: &[(&str, &str)]) -> String {
     }
     child.wait().unwrap();
     String::from_utf8(shown).unwrap()
+}
+
+fn long_work_is_shown_on_a_terminal() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios/bond/node.json");
+    let folder = Path::new("/run/progress");
+    fs::create_dir_all(folder).unwrap();
+    let pipe = folder.join("slow.json");
+    nix::unistd::mkfifo(&pipe, Mode::from_bits_truncate(0o600)).unwrap();
+    // One of the two comes so late.
+    let list = |late: Duration, terminal: bool| {
+        let fed = pipe.clone();
+        let feeding = thread::spawn(move || {
+            let mut pipe = File::options().write(true).open(fed).unwrap();
+            thread::sleep(late);
+            pipe.write_all(&fs::read(recording).unwrap()).unwrap();
+        });
+        let mut command = Command::new(PODNET);
+        command.args(["list", "--snapshot", recording, "--snapshot"]).arg(&pipe).stdout(Stdio::null());
+        let said = match terminal {
+            true => shown(command, Command::stderr),
+            false => String::from_utf8(command.output().unwrap().stderr).unwrap(),
+        };
+        feeding.join().unwrap();
+        said
+    };
+    let long = Duration::from_millis(900);
+    let said = list(long, true);
+    assert!(said.contains("2/2 recordings read"), "{said:?}");
+    assert!(said.ends_with("\u{1b}[2K"), "what is left on the line: {said:?}");
+    assert_eq!(list(Duration::ZERO, true), "", "short work");
+    assert_eq!(list(long, false), "", "a pipe");
+    fs::remove_dir_all(folder).unwrap();
 }
 
 fn colour_only_where_it_is_wanted() {

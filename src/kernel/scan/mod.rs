@@ -18,8 +18,8 @@ use super::snapshot::sysctl::{LinkConf, Sysctls};
 use super::socket::Socket;
 use crate::error::{Error, ErrorId, Result};
 use crate::model::{
-    Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, Owner, PeerRef, Pid, RecordedFacts, SCHEMA,
-    Whose,
+    Gap, IfIndex, Link, ListedLink, ListedNetns, Listing, NetnsId, Nsid, Owner, PeerRef, Pid, Progress, RecordedFacts,
+    SCHEMA, Whose,
 };
 
 use read::Around;
@@ -79,8 +79,8 @@ impl Space {
 }
 
 /// Reads the links of every namespace of the machine, each named by its owner.
-pub fn scan(depth: Depth, whose: &mut dyn Whose) -> Result<Listing> {
-    let scanned = spaces(depth, whose, None)?;
+pub fn scan(depth: Depth, whose: &mut dyn Whose, progress: &Progress<'_>) -> Result<Listing> {
+    let scanned = spaces(depth, whose, None, progress)?;
     Ok(listing(&scanned.spaces, scanned.host, scanned.gaps))
 }
 
@@ -91,7 +91,7 @@ struct Scanned {
     gaps: Vec<Gap>,
 }
 
-fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>) -> Result<Scanned> {
+fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>, progress: &Progress<'_>) -> Result<Scanned> {
     let kernel = |e: io::Error| Error::new(ErrorId::Kernel, "podnet's own network namespace").because(e);
     let own_file = NetnsFile::own().map_err(kernel)?;
     let mut socket = Socket::open().map_err(kernel)?;
@@ -120,7 +120,7 @@ fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>) -> Resu
         false => own.name(host),
     };
     let mut spaces = vec![Space { links, whole: own_whole, ..Space::new(own, name) }];
-    read::all(found, &around, &mut spaces, &mut gaps);
+    read::all(found, &around, &mut spaces, &mut gaps, progress);
     hidden::add(&discovery.hidden, &mut socket, &mut spaces);
     unseen::latecomers(&numbers, &around, depth, &mut socket, &mut spaces, &mut gaps);
     pair::numbers(&mut spaces);

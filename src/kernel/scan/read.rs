@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use nix::errno::Errno;
@@ -18,7 +19,7 @@ use crate::kernel::procnet::ProcNet;
 use crate::kernel::snapshot;
 use crate::kernel::snapshot::sysctl::{LinkConf, Sysctls};
 use crate::kernel::socket::{Dump, Refused, Socket};
-use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid, Owner, Pid, Whose};
+use crate::model::{Gap, HolderType, IfIndex, Link, NetnsId, Nsid, Owner, Pid, Progress, Whose};
 
 /// What would open a namespace that podnet may not enter.
 const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
@@ -149,7 +150,14 @@ struct Reading {
 }
 
 /// Reads these namespaces and adds them; the first of `spaces` is podnet's own and gets to know what is new there.
-pub(super) fn all(found: Vec<Found>, around: &Around<'_>, spaces: &mut Vec<Space>, gaps: &mut Vec<Gap>) {
+pub(super) fn all(
+    found: Vec<Found>,
+    around: &Around<'_>,
+    spaces: &mut Vec<Space>,
+    gaps: &mut Vec<Gap>,
+    progress: &Progress<'_>,
+) {
+    let (count, done) = (found.len(), AtomicUsize::new(0));
     let queue = Mutex::new(found.into_iter());
     let results = readers(thread::available_parallelism().map_or(1, |n| n.get().min(THREADS)), |mut reader| {
         let mut own = Socket::open()?;
@@ -159,6 +167,7 @@ pub(super) fn all(found: Vec<Found>, around: &Around<'_>, spaces: &mut Vec<Space
         io::Result::Ok(
             std::iter::from_fn(next)
                 .map(|found| one(found, around, &mut *whose, &mut own, (&mut reader, &mut sysctls)))
+                .inspect(|_| progress(done.fetch_add(1, Ordering::Relaxed) + 1, count))
                 .collect::<Vec<_>>(),
         )
     });

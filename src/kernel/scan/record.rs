@@ -10,8 +10,8 @@ use crate::kernel::holders::Depth;
 use crate::kernel::snapshot::sysctl;
 use crate::kernel::sysfs;
 use crate::model::{
-    Gap, Link, ListedLink, ListedNetns, NetnsId, RecordedFacts, RecordedLink, RecordedNetns, RecordedPeer, Snapshot,
-    Whose,
+    Gap, Link, ListedLink, ListedNetns, NetnsId, Progress, RecordedFacts, RecordedLink, RecordedNetns, RecordedPeer,
+    Snapshot, Whose,
 };
 
 /// Reads everything of every namespace of the machine; what was read inside one goes through `keep` at once.
@@ -19,9 +19,10 @@ pub fn record<F: Send + 'static>(
     depth: Depth,
     whose: &mut dyn Whose,
     keep: impl Fn(RecordedFacts) -> F + Sync,
+    progress: &Progress<'_>,
 ) -> Result<Snapshot<F>> {
     let taken_at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let scanned = spaces(depth, whose, Some(&|facts| Box::new(keep(facts))))?;
+    let scanned = spaces(depth, whose, Some(&|facts| Box::new(keep(facts))), progress)?;
     let own = scanned.spaces.first().map(Space::id);
     let listing = listing(&scanned.spaces, scanned.host, scanned.gaps);
     let at: HashMap<NetnsId, usize> = listing.namespaces.iter().enumerate().map(|(at, n)| (n.netns, at)).collect();

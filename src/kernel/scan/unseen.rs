@@ -61,7 +61,7 @@ pub(super) fn latecomers(
     let known: HashSet<NetnsId> = spaces.iter().map(Space::id).collect();
     let mut found = holders::discover(depth).namespaces;
     found.retain(|f| !known.contains(&f.id));
-    read::all(found, around, spaces, gaps);
+    read::all(found, around, spaces, gaps, &|_, _| {});
 }
 
 /// Adds a namespace for every number that is still left over.
