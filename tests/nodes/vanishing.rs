@@ -4,11 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use super::node::{Node, Run};
+use super::node::{Node, PODNET, Run};
 use super::{Test, scene, test};
 
 pub fn tests() -> Vec<Test> {
-    vec![test!(processes_that_end_while_they_are_traced, Tools), test!(pods_that_come_and_go_on_the_path, Tools)]
+    vec![
+        test!(processes_that_end_while_they_are_traced, Tools),
+        test!(pods_that_come_and_go_on_the_path, Tools),
+        test!(names_that_were_left_behind),
+    ]
 }
 
 /// Traces again and again while a script runs round and round.
@@ -87,4 +91,12 @@ fn pods_that_come_and_go_on_the_path() {
         let trace = node.podnet("trace pod-a --to 172.22.0.252 --json").trace();
         assert_eq!(trace["paths"][0]["verdict"]["action"], "delivered", "{trace:#}");
     });
+}
+
+fn names_that_were_left_behind() {
+    let node = Node::new();
+    node.sh("mkdir -p /run/netns; for i in 1 2 3 4 5; do : >/run/netns/dead$i; done");
+    let list = node.json(&format!("{PODNET} list --json"));
+    let gaps: Vec<&str> = list["gaps"].as_array().unwrap().iter().map(|g| g["what"].as_str().unwrap()).collect();
+    assert_eq!(gaps, ["names dead1, dead2, dead3 and 2 more"]);
 }

@@ -1,7 +1,7 @@
 //! Bind mounts of namespaces in podnet's own mount namespace, and the names under the netns directories, of which
 //! some are links to a namespace and some lead to none.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -87,12 +87,26 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
         }
         // A name is a file first and a mount a moment later, and the other way round when it goes.
         thread::sleep(Duration::from_millis(1));
+        let mut by_reason: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in doubtful {
             if let Some(why) = name(census, &path) {
-                let called = text(path.file_name().unwrap_or_default().as_bytes());
-                gaps.push(Gap::new(format!("name {called}"), dir.display().to_string(), why));
+                by_reason.entry(why).or_default().push(text(path.file_name().unwrap_or_default().as_bytes()));
             }
         }
+        for (why, called) in by_reason {
+            gaps.push(Gap::new(listed(called), dir.display().to_string(), why));
+        }
+    }
+}
+
+/// A daemon that was killed leaves a file for each of its containers: the first few stand for all.
+fn listed(mut called: Vec<String>) -> String {
+    const SHOWN: usize = 3;
+    called.sort();
+    match called.as_slice() {
+        [one] => format!("name {one}"),
+        few if few.len() <= SHOWN => format!("names {}", few.join(", ")),
+        many => format!("names {} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
     }
 }
 
