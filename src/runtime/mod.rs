@@ -99,6 +99,14 @@ impl Owners {
         Owner { user: outer.user, within: Some(called), ..record::bare(outer.runtime, name) }
     }
 
+    /// A runtime puts a container's first process into the cgroup before it has namespaces of its own. It sees the mounts
+    /// of pid 1 until then, which no container does; a pid 1 that is in the container itself says nothing.
+    fn is_in_the_making(&self, group: &Group) -> bool {
+        let disk = self.lookup.disk();
+        let mark = group.chain.as_ref().and_then(|chain| chain.marks.first());
+        group.pids.iter().all(|pid| disk.same_mounts(*pid, 1)) && chain::of_cgroup(disk, 1).marks.first() != mark
+    }
+
     /// The containers that processes of one namespace belong to.
     fn groups(&mut self, pids: &[u32]) -> Vec<Group> {
         let mut by_mark: HashMap<Mark, (Chain, Vec<u32>)> = HashMap::new();
@@ -195,7 +203,9 @@ impl Whose for Owners {
                 continue;
             };
             // A process that only entered this namespace, as those do that look after a node, brings no container.
-            if !group.is_at_home() && (first.init.is_some() || self.lookup.is_away(chain, first, *pid)) {
+            let elsewhere =
+                || first.init.is_some() || self.lookup.is_away(chain, first, *pid) || self.is_in_the_making(&group);
+            if !group.is_at_home() && elsewhere() {
                 continue;
             }
             owners.extend(self.together(group.records));

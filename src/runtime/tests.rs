@@ -83,6 +83,23 @@ fn a_pod_in_containerd() {
 }
 
 #[test]
+fn a_container_in_the_making_does_not_share_the_host() {
+    let tree = Tree::new("making");
+    cri(&tree, A, None, 10);
+    std::fs::remove_file(tree.path().join(format!("{CONTAINERD}/k8s.io/{A}/init.pid"))).unwrap();
+    tree.process(1, "systemd", 0, "/init.scope", 1);
+    tree.process(10, "runc:[1:CHILD]", 1, &format!("/kubepods/burstable/pod{UID}/{A}"), 7);
+    let mounts = |pid: u32, ns: u32| tree.link(&format!("proc/{pid}/ns/mnt"), &format!("mnt:[{ns}]"));
+    let sharing = || Owners::new(tree.path()).among(&[Pid(10)]).into_iter().map(|o| o.name).collect::<Vec<_>>();
+    mounts(1, 1);
+    mounts(10, 1);
+    assert_eq!(sharing(), [""; 0], "runc, before it has namespaces");
+    std::fs::remove_file(tree.path().join("proc/10/ns/mnt")).unwrap();
+    mounts(10, 2);
+    assert_eq!(sharing(), ["dev/web"], "a pod of the host's network");
+}
+
+#[test]
 fn a_pod_whose_state_may_not_be_read_is_known_by_its_logs() {
     let tree = Tree::new("logs");
     let slice = format!("/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{A}.scope", UID.replace('-', "_"));
