@@ -31,8 +31,8 @@ impl NetnsRef {
     }
 }
 
-/// A word that a shell takes for what it is.
-fn word(text: &str) -> Cow<'_, str> {
+/// A word that a shell takes for what it is, whatever characters somebody has put into it.
+pub fn word(text: &str) -> Cow<'_, str> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
         return Cow::Borrowed(text);

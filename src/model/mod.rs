@@ -31,6 +31,7 @@ mod vlan;
 pub use attach::{Attached, Detached, Removed, StepText, SysctlChange};
 pub use attachment::{Attachment, ID_PREFIX, label};
 pub use chain::{Chain, Hook};
+pub use command::word;
 pub use fdb::FdbEntry;
 pub use finding::{Finding, Level};
 pub use flow::{Flow, Proto, Traffic};

@@ -3,7 +3,7 @@
 
 use super::frame::Frame;
 use super::walk::{Next, Walk};
-use crate::model::{Action, KindData, Level, Link, LinkId, LlAddr, RouteAnswer, Step, Tag};
+use crate::model::{Action, KindData, Level, Link, LinkId, LlAddr, RouteAnswer, Step, Tag, word};
 
 pub(super) const MACVLANS: [&str; 2] = ["macvlan", "macvtap"];
 pub(super) const IPVLANS: [&str; 2] = ["ipvlan", "ipvtap"];
@@ -211,12 +211,14 @@ impl Walk<'_> {
     /// Nothing takes a frame with this tag.
     pub(super) fn tag_unknown(&mut self, link: &Link, tag: Tag) -> Next {
         let reason = format!("no link of VLAN {} is on {}", tag.vid, link.ifname);
+        let (name, vlan) = (word(&link.ifname), format!("{}.{}", link.ifname, tag.vid));
+        let fix = self.to_type(format!("ip link add link {name} name {} type vlan id {}", word(&vlan), tag.vid));
         self.finding(
             Level::Fatal,
             "vlan-absent",
             reason.clone(),
             format!("the frame has the tag {} and {} is no port of a bridge", tag.vid, link.ifname),
-            Some(format!("ip link add link {} name {0}.{1} type vlan id {1}", link.ifname, tag.vid)),
+            Some(fix),
         );
         self.stop(Action::Dropped, reason)
     }

@@ -5,7 +5,7 @@ use super::frame::Frame;
 use super::vlan::Vid;
 use super::walk::{Next, Walk};
 use crate::model::{
-    Action, FdbEntry, Gap, Hook, IfIndex, Level, Link, LinkId, LlAddr, Neigh, NeighState, Segment, Step,
+    Action, FdbEntry, Gap, Hook, IfIndex, Level, Link, LinkId, LlAddr, Neigh, NeighState, Segment, Step, word,
 };
 
 /// A segment shows this many of its ports; finding a holder may look at more.
@@ -115,10 +115,7 @@ impl Walk<'_> {
             return None;
         }
         let reason = format!("the bridge port {} is locked, and {sender} is not known behind it", port.ifname);
-        let fix = Some(format!(
-            "bridge fdb add {sender} dev {} master static, or bridge link set dev {0} locked off",
-            port.ifname
-        ));
+        let fix = Some(self.to_type(format!("bridge fdb add {sender} dev {} master static", word(&port.ifname))));
         let hop = self.hops.len().saturating_sub(2);
         self.finding_at(hop, Level::Fatal, "port-locked", reason.clone(), "locked is on at the port", fix);
         Some(self.stop(Action::Dropped, reason))
@@ -311,7 +308,7 @@ impl Walk<'_> {
         let (from, to) = (port.and_then(|p| p.port.as_ref()), link.port.as_ref());
         if port.is_some_and(|p| p.ifindex == link.ifindex) && !from.is_some_and(|p| p.hairpin) {
             let reason = format!("{} is behind the port it came from, and hairpin is off there", frame.to);
-            let fix = Some(format!("bridge link set dev {} hairpin on", link.ifname));
+            let fix = Some(self.to_type(format!("bridge link set dev {} hairpin on", word(&link.ifname))));
             self.finding(
                 Level::Fatal,
                 "hairpin-off",
@@ -323,7 +320,7 @@ impl Walk<'_> {
         }
         if from.is_some_and(|p| p.isolated) && to.is_some_and(|p| p.isolated) {
             let reason = format!("both ports of {} are isolated from each other", bridge.ifname);
-            let fix = Some(format!("bridge link set dev {} isolated off", link.ifname));
+            let fix = Some(self.to_type(format!("bridge link set dev {} isolated off", word(&link.ifname))));
             self.finding(Level::Fatal, "port-isolated", reason.clone(), "isolated is on at both ports", fix);
             return self.stop(Action::Dropped, reason);
         }

@@ -101,12 +101,13 @@ impl Walk<'_> {
 
     pub(super) fn not_forwarding(&mut self, link: &Link, sysctl: &str) -> Next {
         let here = self.here();
+        let fix = self.to_type(format!("sysctl -w {sysctl}=1"));
         self.finding(
             Level::Fatal,
             "forwarding-off",
             format!("{here} does not forward packets that arrive by {}", link.ifname),
             format!("forwarding is 0 on {}", link.ifname),
-            Some(format!("sysctl -w {sysctl}=1 (in {here})")),
+            Some(fix),
         );
         self.stop(Action::Dropped, format!("forwarding is off in {here}"))
     }

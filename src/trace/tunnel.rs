@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::frame::{Carried, Frame};
 use super::walk::{Next, Walk};
 use crate::model::{
-    Action, Encap, Flow, IfIndex, KindData, Level, Link, LinkId, LlAddr, NetnsId, Proto, Remote, Step, Traffic,
+    Action, Encap, Flow, IfIndex, KindData, Level, Link, LinkId, LlAddr, NetnsId, Proto, Remote, Step, Traffic, word,
 };
 
 /// UDP port of GENEVE where none is set.
@@ -142,8 +142,10 @@ impl Walk<'_> {
             Some(_) => "its forwarding database has no entry for that address and none for all others".to_owned(),
             None => format!("nobody can be asked for {to}: the forwarding database has no entry for all addresses"),
         };
-        let fix =
-            Some(format!("bridge fdb append {to} dev {} dst <node>; restart the network plug-in's agent", link.ifname));
+        let fix = Some(format!(
+            "restart the network plug-in's agent: it sets bridge fdb append {to} dev {} dst <node>",
+            word(&link.ifname)
+        ));
         self.finding(Level::Fatal, "tunnel-endpoint-absent", reason.clone(), evidence, fix);
         self.stop(Action::Dropped, reason)
     }

@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::walk::{Next, Walk};
-use crate::model::{Action, KindData, Level, Link, LinkId, PortVlan, Tag};
+use crate::model::{Action, KindData, Level, Link, LinkId, PortVlan, Tag, word};
 
 /// The VLAN of a frame inside a bridge; none: the bridge does not filter by VLAN.
 pub(super) type Vid = Option<u16>;
@@ -87,7 +87,7 @@ impl Walk<'_> {
             _ => format!("{} is in the VLANs {}", by.ifname, list.join(", ")),
         };
         let own = if by.ifindex == bridge.ifindex { " self" } else { "" };
-        let fix = Some(format!("bridge vlan add dev {} {missing}{own}", by.ifname));
+        let fix = Some(self.to_type(format!("bridge vlan add dev {} {missing}{own}", word(&by.ifname))));
         let hop = self.hop_of(by);
         self.finding_at(hop, Level::Fatal, "vlan-not-allowed", reason.clone(), evidence, fix);
         self.stop(Action::Dropped, reason)

@@ -7,6 +7,7 @@ use super::frame::{Carried, Frame};
 use super::start::Start;
 use crate::model::{
     Action, Finding, Flow, Gap, Hop, IfIndex, Level, Link, LinkId, NetnsId, Path, Seen, Step, Tag, Topology, Verdict,
+    word,
 };
 
 /// A way longer than this is a way in circles: IP itself gives a packet 64 routers.
@@ -286,13 +287,14 @@ impl Walk<'_> {
 
     /// The link is not up.
     pub(super) fn down(&mut self, link: &Link) -> Next {
-        let name = self.hops.last().map(|h| h.netns_name.clone()).unwrap_or_default();
+        let name = self.here();
+        let fix = self.to_type(format!("ip link set {} up", word(&link.ifname)));
         self.finding(
             Level::Fatal,
             "link-down",
             format!("{} is down", link.ifname),
             format!("{} in {name} is not administratively up", link.ifname),
-            Some(format!("ip link set {} up (in {name})", link.ifname)),
+            Some(fix),
         );
         self.stop(Action::Dropped, format!("{} is down", link.ifname))
     }
@@ -314,6 +316,17 @@ impl Walk<'_> {
     /// The name of the namespace of the last hop.
     pub(super) fn here(&self) -> String {
         self.hops.last().map(|h| h.netns_name.clone()).unwrap_or_default()
+    }
+
+    /// A command for the namespace that the packet is in, as it has to be typed on the machine.
+    pub(super) fn to_type(&self, command: String) -> String {
+        let Some(hop) = self.hops.last() else { return command };
+        let on = hop.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        let command = match (hop.netns.ino(), hop.netns_name.strip_suffix(&on)) {
+            (None, _) | (_, Some("host" | "own")) => command,
+            (Some(ino), _) => format!("podnet exec netns:{ino} -- {command}"),
+        };
+        if on.is_empty() { command } else { format!("{command}  #{on}") }
     }
 
     /// The link of the same namespace with this index.

@@ -15,6 +15,7 @@ mod hostile;
 mod isolate;
 mod kinds;
 mod lookups;
+mod mended;
 mod needs;
 mod node;
 mod outside;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         hostile::tests(),
         kinds::tests(),
         lookups::tests(),
+        mended::tests(),
         outside::tests(),
         overlay::tests(),
         owners::tests(),

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::gateway::is_link_local6;
 use super::{Facts, Gateways, Lease, Refusal, Way, Wish};
-use crate::model::{Route, RouteType, TableId};
+use crate::model::{Route, RouteType, TableId, word};
 use crate::wiring::GROUP;
 
 /// A name that the kernel takes for a link.
@@ -135,7 +135,7 @@ fn check_base(wish: &Wish, facts: &Facts) -> Result<(), Refusal> {
     let mtu_over = |name: &str, limit: Option<u32>| match (wish.mtu, limit) {
         (Some(mtu), Some(limit)) if mtu > limit => Err(Refusal::conflict(
             format!("an MTU of {mtu} is over that of {name}, {limit}: larger packets would be lost there"),
-            format!("take --mtu {limit} or less, or raise it first: ip link set {name} mtu {mtu}"),
+            format!("take --mtu {limit} or less, or raise it first: ip link set {} mtu {mtu}", word(name)),
         )),
         _ => Ok(()),
     };
@@ -151,7 +151,10 @@ fn check_base(wish: &Wish, facts: &Facts) -> Result<(), Refusal> {
             }
             if !link.up && link.group != GROUP {
                 let message = format!("the bridge {name} is down");
-                return Err(Refusal::conflict(message, format!("take it into use first: ip link set {name} up")));
+                return Err(Refusal::conflict(
+                    message,
+                    format!("take it into use first: ip link set {} up", word(name)),
+                ));
             }
             mtu_over(name, link.mtu)
         }
