@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{MsgFlags, recv};
 
-use super::aside::at_once;
+use super::aside::{aside, outcome};
 use crate::kernel::netns::NetnsFile;
 use crate::model::{IfIndex, LlAddr};
 
@@ -26,15 +26,16 @@ const ALL_NODES: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 /// Sends one frame for each address by a link of the namespace.
 pub fn announce(netns: &NetnsFile, link: IfIndex, mac: LlAddr, addrs: &[IpAddr]) -> io::Result<()> {
     let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(()) };
-    // To close a packet socket takes the kernel some 15 ms, in which it does nothing that podnet could wait for.
-    at_once(&[netns.as_fd().as_raw_fd()], || {
+    // A bridge hands the frame to each of a thousand ports while the sender waits, and to close a packet socket takes the
+    // kernel some 15 ms: nothing that podnet could wait for. Whether it was heard nobody learns.
+    let work = || {
         setns(netns, CloneFlags::CLONE_NEWNET)?;
-        let socket = packet_socket(0)?;
-        let sent = addrs.iter().try_for_each(|addr| send(&socket, link, *mac, *addr));
-        // The end of the process closes it, after what became of it was told.
-        let _ = socket.into_raw_fd();
-        sent
-    })
+        packet_socket(0)
+    };
+    let said = aside(&[netns.as_fd().as_raw_fd()], work, |socket| {
+        addrs.iter().for_each(|addr| drop(send(&socket, link, *mac, *addr)));
+    })?;
+    outcome(&said)
 }
 
 /// Asks on a link of the own namespace who has an address, as one does before using it (RFC 5227, RFC 4862), and waits a

@@ -61,7 +61,7 @@ fn announced(socket: impl Fn() -> io::Result<Socket>, links: &[IfIndex], request
     let mut asking = socket().map_err(|e| failed(e.into()))?;
     let fd = asking.as_fd().as_raw_fd();
     let request = || asking.acknowledged(DelLink(request), 0).map_err(|refused| io::Error::from(refused.errno));
-    let said = aside(&[fd], request).map_err(|e| failed(e.into()))?;
+    let said = aside(&[fd], request, drop).map_err(|e| failed(e.into()))?;
     wait(&mut watching, &said, links).map_err(failed)
 }
 
