@@ -3,6 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -20,6 +21,9 @@ const TOGETHER: usize = 50;
 
 /// How often a pod is attached and detached by each.
 const ROUNDS: usize = 15;
+
+/// Longer than the kernel takes to put a deleted link away.
+const REST: Duration = Duration::from_millis(50);
 
 const CNI: &str = "/usr/lib/cni/bridge";
 
@@ -209,6 +213,8 @@ fn wiring(node: &mut Node, figures: &mut Figures, quick: bool) -> io::Result<()>
                 if row.missing.is_some() {
                     continue;
                 }
+                // What came back early has left the kernel work that the next one would wait for.
+                thread::sleep(REST);
                 match measure::run(&mut (row.command)(pod)) {
                     Ok(run) => row.runs.push(run),
                     Err(error) => row.missing = Some(error.to_string()),
