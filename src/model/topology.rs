@@ -36,6 +36,12 @@ pub trait Topology {
     /// All links of a namespace with their addresses.
     fn links(&mut self, netns: NetnsId) -> Seen<Vec<Link>>;
 
+    /// Links of a namespace with their addresses: at least those that its routes, which are these, lead out by, and those
+    /// that have an address to send from.
+    fn exits(&mut self, netns: NetnsId, _routes: &[Route]) -> Seen<Vec<Link>> {
+        self.links(netns)
+    }
+
     /// One link with its addresses; none: it is not there (any more).
     fn link(&mut self, id: LinkId) -> Seen<Option<Link>>;
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Ask, Traced};
-use crate::model::{Flow, IfIndex, Link, LinkId, NetnsId, Route, RouteAnswer, RouteType, Topology, Traffic};
+use crate::model::{Flow, Gap, IfIndex, Link, LinkId, NetnsId, Route, RouteAnswer, RouteType, Seen, Topology, Traffic};
 
 /// Addresses of documentation networks, which nobody routes on purpose: they stand for "any address" at a default route.
 const ANYWHERE: [&str; 6] =
@@ -79,14 +79,16 @@ pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, trac
         let flow = Flow { src: ask.from, dst, traffic: ask.traffic };
         return vec![Start::Flow { to: dst.to_string(), flow, bound_to: None }];
     }
-    let links = match topology.links(from) {
-        Ok(links) => links.into_iter().filter(|l| !l.is_loopback()).collect::<Vec<_>>(),
-        Err(gap) => {
-            traced.add_gap(gap);
-            return anywhere(ask).take(1).map(|dst| default_to(dst, ask)).collect();
-        }
+    let routes = topology.routes(from);
+    let links = match &routes {
+        Ok(routes) => topology.exits(from, routes),
+        Err(_) => topology.links(from),
     };
-    let routes = topology.routes(from).map_err(|gap| traced.add_gap(gap)).ok();
+    let links = match leading(links) {
+        Ok(links) => links,
+        Err(gap) => return blind(gap, ask, traced),
+    };
+    let routes = routes.map_err(|gap| traced.add_gap(gap)).ok();
     let mut starts = Vec::new();
     for link in &links {
         for ipv6 in [false, true] {
@@ -100,9 +102,22 @@ pub(super) fn starts(topology: &mut dyn Topology, from: NetnsId, ask: &Ask, trac
         }
     }
     if starts.is_empty() {
-        starts = wiring(links, routes.as_deref());
+        starts = match leading(topology.links(from)) {
+            Ok(links) => wiring(links, routes.as_deref()),
+            Err(gap) => blind(gap, ask, traced),
+        };
     }
     starts
+}
+
+fn leading(links: Seen<Vec<Link>>) -> Seen<Vec<Link>> {
+    links.map(|links| links.into_iter().filter(|l| !l.is_loopback()).collect())
+}
+
+/// Nothing is known of the links: the first address that stands for any has to do.
+fn blind(gap: Gap, ask: &Ask, traced: &mut Traced) -> Vec<Start> {
+    traced.add_gap(gap);
+    anywhere(ask).take(1).map(|dst| default_to(dst, ask)).collect()
 }
 
 fn leads_out(route: &Route, link: &Link, ipv6: bool) -> bool {

@@ -4,7 +4,7 @@
 mod above;
 mod beside;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
@@ -124,6 +124,28 @@ impl Topology for Live {
         }
         links.sort_by_key(|l| l.ifindex);
         Ok(links)
+    }
+
+    fn exits(&mut self, netns: NetnsId, routes: &[Route]) -> Seen<Vec<Link>> {
+        /// A question for each of so many costs less than one for all that there are.
+        const FEW: usize = 4;
+        let Some((socket, Where::Here)) = self.spaces.socket(netns) else { return self.links(netns) };
+        let addrs = addr::dump(socket, None, Where::Here);
+        let Ok(addrs) = self.complete("addresses", netns, addrs) else { return self.links(netns) };
+        let named = routes.iter().flat_map(|r| r.oif.into_iter().chain(r.nexthops.iter().map(|hop| hop.oif)));
+        let from = addrs.iter().filter(|(_, addr)| !addr.link_scope && !addr.local.is_loopback());
+        let wanted: BTreeSet<IfIndex> = named.chain(from.map(|(index, _)| *index)).collect();
+        let Some((socket, place)) = self.spaces.socket(netns).filter(|_| wanted.len() <= FEW) else {
+            return self.links(netns);
+        };
+        let found: Result<Vec<Option<Link>>, Refused> =
+            wanted.into_iter().map(|index| link::get(socket, index, place)).collect();
+        let found = found.map_err(|refused| self.refusal("links", netns, &refused))?;
+        let with_addrs = |link: Link| {
+            let own = addrs.iter().filter(|(index, _)| *index == link.ifindex);
+            Link { addrs: own.map(|(_, addr)| *addr).collect(), ..link }
+        };
+        Ok(found.into_iter().flatten().map(with_addrs).collect())
     }
 
     fn link(&mut self, id: LinkId) -> Seen<Option<Link>> {
