@@ -22,6 +22,8 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
+const NOTHING: &str = "note: nothing is left over of dead namespaces\n";
+
 fn removed(said: &Value) -> Vec<&str> {
     said["removed"].as_array().unwrap().iter().map(|removed| removed["what"].as_str().unwrap()).collect()
 }
@@ -115,7 +117,7 @@ fn a_bridge_that_others_use_stays() {
     node.sh("ip link add other type veth peer name eth0 netns red; ip link set other master podnet0 up");
     assert_eq!(removed(&detach(&node, "blue")), ["link", "address"]);
     assert!(node.succeeds("ip link show podnet0"));
-    assert_eq!(node.podnet("detach --gc").text(), "", "its port stays");
+    assert_eq!(node.podnet("detach --gc").text(), NOTHING, "its port stays");
     node.sh("ip link del other");
     let listed = node.podnet("detach --gc --json").document("detach");
     assert_eq!((removed(&listed), &listed["dry_run"]), (vec!["bridge"], &Value::Bool(true)));
@@ -184,7 +186,7 @@ fn leftovers_of_dead_pods() {
     assert!(text.text().contains("left over  address  10.88.0.2"), "{}", text.text());
     let gone = node.podnet("detach --gc --yes --json").document("detach");
     assert_eq!(removed(&gone).len(), 6, "{gone:#}");
-    assert_eq!(node.podnet("detach --gc").text(), "");
+    assert_eq!(node.podnet("detach --gc").text(), NOTHING);
     assert!(node.reaches("red", "10.88.0.1"));
     detach(&node, "red");
     node.sh("rm /var/lib/cni/networks/podnet0/10.88.0.99; kill $(pidof sleep | tr ' ' '\\n' | grep -vx 1)");

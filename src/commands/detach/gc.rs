@@ -22,6 +22,9 @@ pub(super) fn run(live: &mut Live, args: &DetachArgs) -> Result<Detached> {
     let alive = Alive::look()?;
     let mut listed = Vec::new();
     let doomed = dead(live, args, &alive, &mut listed)?;
+    if listed.is_empty() {
+        said.notes.push("nothing is left over of dead namespaces".to_owned());
+    }
     let Some(turn) = &mut turn else {
         said.dry_run = true;
         said.removed = listed;
