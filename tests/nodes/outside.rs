@@ -9,6 +9,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(ordinary_user_sees_the_common_path, Tools, Users),
         test!(recording_of_an_ordinary_user_promises_nothing, Tools, Users),
+        test!(whoever_may_enter_need_not_be_let_back, Tools),
     ]
 }
 
@@ -73,4 +74,20 @@ fn recording_of_an_ordinary_user_promises_nothing() {
     }
     // The routes of the recorder's own namespace are there.
     assert!(told > 0);
+}
+
+fn whoever_may_enter_need_not_be_let_back() {
+    let node = Node::new();
+    // The user namespace has rights over the process's network namespace, and none over podnet's own.
+    let script = format!(
+        "unshare -Ur sh -ec '
+            unshare -n sh -c \"ip link add a0 type veth peer name a1; ip link set a0 up; echo >/run/up; exec sleep 60\" &
+            while [ ! -e /run/up ]; do :; done
+            if nsenter --net=/proc/self/ns/net true 2>/dev/null; then exit 7; fi
+            {PODNET} trace $! --json || [ $? = 1 ]
+            kill $!'"
+    );
+    let trace = node.json(&script);
+    // From outside the kind could not be told.
+    assert_eq!(trace["paths"][0]["hops"][0]["kind"], "veth", "{trace:#}");
 }
