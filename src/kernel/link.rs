@@ -117,20 +117,9 @@ pub fn dump_members(socket: &mut Socket, master: IfIndex) -> Result<Dump<Link>, 
 /// All bridge ports of the socket's namespace, without the costly look-up of each peer's nsid: neither kind nor
 /// namespace of the peer is set.
 pub fn dump_ports(socket: &mut Socket) -> Result<Dump<Link>, Refused> {
-    socket.dump(ports_request(), |payload| decode(payload).map(Some))
-}
-
-/// Ports of one bridge, the oldest first, at most `limit`; the socket ends with it.
-pub fn some_ports(socket: Socket, bridge: IfIndex, limit: usize) -> Result<Dump<Link>, Refused> {
-    socket.dump_some(ports_request(), limit, |payload| {
-        decode(payload).map(|link| (link.master == Some(bridge) && link.ifindex != bridge).then_some(link))
-    })
-}
-
-fn ports_request() -> RouteNetlinkMessage {
     let mut message = LinkMessage::default();
     message.header.interface_family = AddressFamily::Bridge;
-    RouteNetlinkMessage::GetLink(message)
+    socket.dump(RouteNetlinkMessage::GetLink(message), |payload| decode(payload).map(Some))
 }
 
 /// A link from the payload of an RTM_NEWLINK.

@@ -54,7 +54,7 @@ pub use snapshot::{
     RecordedNexthop, RecordedPeer, RecordedPrograms, RecordedRoute, RecordedRule, RecordedVlans, RuleAction, Snapshot,
 };
 pub use text::text;
-pub use topology::{Ports, RouteAnswer, Seen, Topology};
+pub use topology::{RouteAnswer, Seen, Topology};
 pub use tunnel::{Encap, Remote};
 pub use vlan::{PortVlan, Tag};
 

@@ -19,15 +19,6 @@ pub enum RouteAnswer {
     Refused(String),
 }
 
-/// Ports of a bridge.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ports {
-    /// The ports, the oldest first. Peers and states are set; addresses are not.
-    pub links: Vec<Link>,
-    /// The reading stopped at the limit.
-    pub more: bool,
-}
-
 /// What the packet walk can ask. Nothing here changes the machine.
 pub trait Topology {
     /// What is known of a namespace itself.
@@ -48,8 +39,11 @@ pub trait Topology {
     /// The other end of a pair, or the link below, wherever it is; none: the link has no such thing.
     fn far_end(&mut self, id: LinkId, link: &Link) -> Seen<Option<LinkId>>;
 
-    /// Ports of a bridge, at most `limit`. Not for other masters: see `members`.
-    fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports>;
+    /// Ports of a bridge. Peers and states are set; addresses are not. Not for other masters: see `members`.
+    fn ports(&mut self, bridge: LinkId) -> Seen<Vec<Link>>;
+
+    /// Indexes and names of the ports of a bridge that have the lowest indexes, at most so many.
+    fn first_ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Vec<(IfIndex, String)>>;
 
     /// Routes of all tables of a namespace.
     fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>>;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Packet, Recorded, Ways};
 use crate::model::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan, Ports,
+    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
     Program, RecordedFacts, RecordedFdb, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
 };
 
@@ -54,14 +54,19 @@ impl Topology for Recorded {
         Ok(Some(LinkId { netns, ifindex }))
     }
 
-    fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports> {
+    fn ports(&mut self, bridge: LinkId) -> Seen<Vec<Link>> {
         let order = self.facts(bridge.netns, "bridge ports")?.ports.clone();
         let order = order.ok_or_else(|| self.missing("bridge ports", bridge.netns))?;
         let space = self.space(bridge.netns).ok_or_else(|| self.missing("bridge ports", bridge.netns))?;
         let is_port = |link: &&Link| link.master == Some(bridge.ifindex) && link.ifindex != bridge.ifindex;
-        let links = order.iter().filter_map(|index| space.link(*index)).filter(is_port);
-        let links: Vec<Link> = links.take(limit).cloned().collect();
-        Ok(Ports { more: links.len() >= limit, links })
+        Ok(order.iter().filter_map(|index| space.link(*index)).filter(is_port).cloned().collect())
+    }
+
+    fn first_ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Vec<(IfIndex, String)>> {
+        let mut ports: Vec<_> = self.ports(bridge)?.into_iter().map(|link| (link.ifindex, link.ifname)).collect();
+        ports.sort();
+        ports.truncate(limit);
+        Ok(ports)
     }
 
     fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>> {

@@ -124,13 +124,9 @@ impl Walk<'_> {
     /// Names the other ports: who else is on the segment.
     fn show_segment(&mut self, at: LinkId, port: Option<&Link>) {
         // One more than is shown besides the port that the frame came by: that tells whether there are more.
-        let Ok(ports) = self.topology.ports(at, SHOWN + 2) else { return };
-        let mut names: Vec<String> = ports
-            .links
-            .iter()
-            .filter(|l| port.is_none_or(|p| p.ifindex != l.ifindex))
-            .map(|l| l.ifname.clone())
-            .collect();
+        let Ok(ports) = self.topology.first_ports(at, SHOWN + 2) else { return };
+        let others = ports.into_iter().filter(|(index, _)| port.is_none_or(|p| p.ifindex != *index));
+        let mut names: Vec<String> = others.map(|(_, name)| name).collect();
         let more = names.len() > SHOWN;
         names.truncate(SHOWN);
         if let Some(hop) = self.hops.last_mut() {
@@ -188,8 +184,8 @@ impl Walk<'_> {
     /// Nothing is learned about the address: the frame, or the question for its address, goes out by every port, and
     /// the one behind which the holder is takes it.
     fn by_holder(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: &Frame) -> Way {
-        let ports = match self.topology.ports(at, usize::MAX) {
-            Ok(ports) => ports.links,
+        let ports = match self.topology.ports(at) {
+            Ok(ports) => ports,
             Err(gap) => {
                 let why = format!("the ports of {} could not be seen: {}", bridge.ifname, gap.why);
                 self.gap(gap);

@@ -10,8 +10,8 @@ use ipnet::IpNet;
 use super::{Ask, Traced, trace};
 use crate::model::{
     BridgePort, Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, KindData, Link, LinkAddr, LinkId, LlAddr, Neigh,
-    NeighState, Netns, NetnsId, Nexthop, Nsid, PortVlan, Ports, Program, Remote, Route, RouteAnswer, RouteType, Rule,
-    Seen, TableId, Topology,
+    NeighState, Netns, NetnsId, Nexthop, Nsid, PortVlan, Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen,
+    TableId, Topology,
 };
 
 /// The network.
@@ -183,8 +183,12 @@ impl Topology for Fake {
         Ok(link.link.map(|ifindex| LinkId { netns, ifindex }))
     }
 
-    fn ports(&mut self, bridge: LinkId, _: usize) -> Seen<Ports> {
-        Ok(Ports { links: self.members(bridge)?, more: false })
+    fn ports(&mut self, bridge: LinkId) -> Seen<Vec<Link>> {
+        self.members(bridge)
+    }
+
+    fn first_ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Vec<(IfIndex, String)>> {
+        Ok(self.members(bridge)?.into_iter().take(limit).map(|link| (link.ifindex, link.ifname)).collect())
     }
 
     fn members(&mut self, master: LinkId) -> Seen<Vec<Link>> {

@@ -14,9 +14,9 @@ use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::{message, nat, store};
 use crate::error::{Error, ErrorId, Result};
-use crate::kernel::link;
 use crate::kernel::netns::NetnsFile;
 use crate::kernel::socket::{Refused, Socket};
+use crate::kernel::{link, ports};
 use crate::model::{Change, IfIndex, NetnsRef, Plan, PlanStep};
 
 /// Why a step was not taken.
@@ -66,10 +66,11 @@ impl Applied<'_> {
         let mut left = Vec::new();
         for step in self.done.iter().rev() {
             for ((netns, change), command) in step.undo.iter().zip(step.undo_commands()) {
-                if let Err(cause) = self.writer.take(netns, change)
-                    && !is_gone(&cause)
-                {
-                    left.push(format!("{command}    # {cause}"));
+                match self.writer.take(netns, change) {
+                    Err(cause) if !is_gone(&cause) => left.push(format!("{command}    # {cause}")),
+                    // The port that could not be taken away keeps it.
+                    Ok(()) if !left.is_empty() && is_there_still(change) => left.push(command),
+                    _ => {}
                 }
             }
         }
@@ -82,6 +83,11 @@ impl Applied<'_> {
         };
         failed.hint(hint).candidates(left)
     }
+}
+
+/// The bridge that was to go: it has ports, which are somebody else's, or left over.
+fn is_there_still(change: &Change) -> bool {
+    matches!(change, Change::DelBridge { ifname } if ports::count(ifname).is_ok())
 }
 
 /// Makes one change of the host's. What is to go and is not there any more is as good as gone.
@@ -159,7 +165,7 @@ impl<'a> Writer<'a> {
             Change::DelBridge { ifname } => {
                 let index = self.index(at, ifname)?;
                 // Somebody else's pod may have been plugged in meanwhile.
-                if !link::some_ports(Socket::open()?, index, 1)?.items.is_empty() {
+                if ports::count(ifname)? > 0 {
                     return Ok(());
                 }
                 self.indexes.remove(&(at.clone(), ifname.clone()));

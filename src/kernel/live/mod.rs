@@ -15,9 +15,9 @@ use super::procnet::ProcNet;
 use super::route::{self, Side};
 use super::socket::{Dump, Refused};
 use super::spaces::{Access, Spaces};
-use super::{addr, fdb, neigh, nexthop, rule, sysfs, tun, vlan};
+use super::{addr, fdb, neigh, nexthop, ports, rule, sysfs, tun, vlan};
 use crate::model::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan, Ports,
+    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
     Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
 };
 
@@ -188,27 +188,28 @@ impl Topology for Live {
         Ok(Some(LinkId { netns, ifindex }))
     }
 
-    fn ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Ports> {
-        if limit == usize::MAX {
-            let Some((socket, Where::Here)) = self.spaces.socket(bridge.netns) else {
-                return Err(self.closed("bridge ports", bridge.netns));
-            };
-            let dump = link::dump_ports(socket);
-            let mut links = self.complete("bridge ports", bridge.netns, dump)?;
-            links.retain(|l| l.master == Some(bridge.ifindex) && l.ifindex != bridge.ifindex);
-            return Ok(Ports { links, more: false });
-        }
-        // So many are for people to look at.
-        if self.wiring_only {
-            return Ok(Ports { links: Vec::new(), more: false });
-        }
-        // The rest of a dump that is not wanted stays unread, so this needs a socket of its own.
-        let Some(socket) = self.spaces.spare_socket(bridge.netns) else {
+    fn ports(&mut self, bridge: LinkId) -> Seen<Vec<Link>> {
+        let Some((socket, Where::Here)) = self.spaces.socket(bridge.netns) else {
             return Err(self.closed("bridge ports", bridge.netns));
         };
-        let dump = link::some_ports(socket, bridge.ifindex, limit);
-        let links = self.complete("bridge ports", bridge.netns, dump)?;
-        Ok(Ports { more: links.len() >= limit, links })
+        let dump = link::dump_ports(socket);
+        let mut links = self.complete("bridge ports", bridge.netns, dump)?;
+        links.retain(|l| l.master == Some(bridge.ifindex) && l.ifindex != bridge.ifindex);
+        Ok(links)
+    }
+
+    fn first_ports(&mut self, bridge: LinkId, limit: usize) -> Seen<Vec<(IfIndex, String)>> {
+        // They are for people to look at.
+        if self.wiring_only {
+            return Ok(Vec::new());
+        }
+        let first = || ports::first(bridge.ifindex, limit);
+        let ports = match self.spaces.access(bridge.netns) {
+            Some(Access::Inside { .. }) if bridge.netns == self.spaces.own() => first(),
+            Some(Access::Inside { file, .. }) => file.inside(first),
+            _ => return Err(self.closed("bridge ports", bridge.netns)),
+        };
+        ports.map_err(|e| self.refusal("bridge ports", bridge.netns, &e.into()))
     }
 
     fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>> {
