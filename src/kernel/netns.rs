@@ -11,6 +11,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::libc::{CLONE_NEWNET, O_NONBLOCK, ioctl};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::fstat;
 use nix::sys::statfs::{FsType, fstatfs};
 
@@ -24,6 +25,14 @@ const NSFS: FsType = FsType(0x6e73_6673);
 pub fn host() -> Option<NetnsId> {
     let stat = fs::metadata("/proc/1/ns/net").ok()?;
     Some(NetnsId::Inode { dev: stat.dev(), ino: stat.ino() })
+}
+
+/// Lets podnet have as many files open as its hard limit allows.
+pub fn allow_more_files() {
+    // Where it may not, the files that are too many say so.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }
 
 /// An open namespace file. It keeps the namespace alive: drop it early.

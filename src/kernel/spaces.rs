@@ -1,10 +1,10 @@
 //! The namespaces that one run of podnet has reached: how each was opened, what it is called, and which namespace
 //! another one means by an nsid.
 
+mod numbers;
 mod owned;
 
 use std::collections::HashMap;
-use std::fs;
 use std::{io, mem};
 
 use nix::errno::Errno;
@@ -14,12 +14,14 @@ use super::link::{self, Where};
 use super::netns::{self, NetnsFile};
 use super::nsid;
 use super::procnet::{self, ProcNet};
-use super::socket::{Refused, Socket};
-use super::text;
+use super::socket::Socket;
 use crate::error::{Error, ErrorId, Result};
 use crate::model::{Gap, Holder, HolderType, Link, Netns, NetnsId, Nsid, Owner, Pid, Whose};
 
 pub use owned::Owned;
+
+/// After so many namespaces, of which each takes two open files, the usual limit of 1,024 is in sight.
+const MANY: usize = 256;
 
 /// How the facts of a namespace are had.
 #[derive(Debug)]
@@ -80,6 +82,9 @@ pub struct Spaces {
     host: Option<NetnsId>,
     spaces: HashMap<NetnsId, Space>,
     nsids: HashMap<(NetnsId, Nsid), NetnsId>,
+    /// Those that were entered, in that order.
+    entered: Vec<NetnsId>,
+    asked: HashMap<NetnsId, numbers::Asked>,
     found: Option<Vec<Found>>,
     hidden: Vec<Pid>,
     whose: Option<Box<dyn Whose>>,
@@ -105,6 +110,8 @@ impl Spaces {
             host,
             spaces,
             nsids: HashMap::new(),
+            entered: vec![own],
+            asked: HashMap::new(),
             found: None,
             hidden: Vec::new(),
             whose: None,
@@ -205,10 +212,14 @@ impl Spaces {
             space.netns.pid = space.netns.pid.or(pid);
             return Ok(id);
         }
+        if self.entered.len() == MANY {
+            netns::allow_more_files();
+        }
         let socket = Box::new(file.socket()?);
         let name = if Some(id) == self.host { "host".to_owned() } else { name };
         let netns = Netns { id, nsid: None, name, node: None, owner, pid };
         self.spaces.insert(id, Space { netns, access: Access::Inside { file, socket } });
+        self.entered.push(id);
         Ok(id)
     }
 
@@ -268,101 +279,23 @@ impl Spaces {
         links.into_iter().filter(|l| l.is_pair() && l.link_netnsid == Some(nsid)).collect()
     }
 
-    /// Which namespace another one means by a number.
-    pub fn by_nsid(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<NetnsId, Refused> {
-        // What was asked through another namespace's socket was answered in that one's numbers.
-        let said_by = match self.access(said_by) {
-            Some(Access::ByNsid { via, .. }) => *via,
-            _ => said_by,
-        };
-        if let Some(known) = self.nsids.get(&(said_by, nsid)).copied()
-            && (self.spaces.contains_key(&known) || self.enter_found(known))
-        {
-            return Ok(known);
-        }
-        if let Some(known) = self.among_opened(said_by, nsid)? {
-            return Ok(known);
-        }
-        if let Some(found) = self.among_found(said_by, nsid)? {
-            return Ok(found);
-        }
-        let id = NetnsId::Unopened { from: said_by.ino().unwrap_or(0), nsid };
-        let name = format!("unseen namespace (nsid {nsid} in {})", self.netns(said_by).name);
-        let own_number = (said_by == self.own).then_some(nsid);
-        let netns = Netns { id, nsid: own_number.or(Some(nsid)), name, node: None, owner: None, pid: None };
-        self.spaces.insert(id, Space { netns, access: Access::ByNsid { via: said_by, nsid } });
-        self.nsids.insert((said_by, nsid), id);
-        Ok(id)
-    }
-
-    /// Asks for the numbers of the namespaces that are open already: mostly it is one of them.
-    fn among_opened(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<Option<NetnsId>, Refused> {
-        let Some(mut asked) = self.spaces.remove(&said_by) else { return Ok(None) };
-        let mut answer = Ok(None);
-        if let Access::Inside { socket, file } = &mut asked.access {
-            let others = self.spaces.values().filter_map(|s| match &s.access {
-                Access::Inside { file, .. } => Some(file),
-                _ => None,
-            });
-            // A namespace can have a number for itself, too.
-            for other in others.chain([&*file]) {
-                match nsid::of_file(socket, other) {
-                    Ok(Some(number)) => {
-                        self.nsids.insert((said_by, number), other.id());
-                        if number == nsid {
-                            answer = Ok(Some(other.id()));
-                            break;
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(refused) => {
-                        answer = Err(refused);
-                        break;
-                    }
-                }
-            }
-        }
-        self.spaces.insert(said_by, asked);
-        answer
-    }
-
-    /// Looks through all namespaces of the machine.
-    fn among_found(&mut self, said_by: NetnsId, nsid: Nsid) -> std::result::Result<Option<NetnsId>, Refused> {
-        let found = mem::take(self.found());
-        let mut answer = None;
-        for candidate in found.iter().filter(|f| f.id != said_by) {
-            let Ok(file) = candidate.open() else { continue };
-            let Some((socket, _)) = self.socket(said_by) else { break };
-            // It may have vanished since it was opened; the next one may not.
-            let Ok(Some(number)) = nsid::of_file(socket, &file) else { continue };
-            self.nsids.insert((said_by, number), candidate.id);
-            if number == nsid {
-                answer = Some(candidate.id);
-                break;
-            }
-        }
-        *self.found() = found;
-        if let Some(id) = answer.filter(|id| self.enter_found(*id)) {
-            return Ok(Some(id));
-        }
-        Ok(if said_by == self.own { self.among_hidden(nsid) } else { None })
-    }
-
-    /// Processes whose namespace may not be opened still have a number here.
-    fn among_hidden(&mut self, nsid: Nsid) -> Option<NetnsId> {
-        let own = self.own;
-        for pid in self.hidden.clone() {
-            if self.socket(own).is_some_and(|(socket, _)| nsid::of_pid(socket, pid).is_ok_and(|n| n == Some(nsid))) {
-                let name = fs::read(format!("/proc/{pid}/comm")).map(|comm| text(comm.trim_ascii_end())).ok()?;
-                return self.read_only(pid, name, None).ok();
-            }
-        }
-        None
-    }
-
     /// Enters a namespace that was found on this machine; false where it is closed or gone.
     pub fn enter_found(&mut self, id: NetnsId) -> bool {
-        self.try_found(id).is_some_and(|entered| entered.is_ok())
+        match self.try_found(id) {
+            Some(Err(error)) => {
+                self.note_limit(&error);
+                false
+            }
+            entered => entered.is_some(),
+        }
+    }
+
+    /// That podnet may not open more files is no word about what it would have opened.
+    fn note_limit(&mut self, error: &io::Error) {
+        if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE)) {
+            let gap = Gap::new("namespaces", "this machine", error.to_string());
+            self.gaps.push(gap.needs("a higher limit of open files (ulimit -n)"));
+        }
     }
 
     /// Enters a namespace that was found on this machine; none: it was not.

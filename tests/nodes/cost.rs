@@ -9,6 +9,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         test!(default_path_costs_the_same_on_a_large_node, Tools, Strace),
         test!(path_to_a_known_neighbour_asks_the_same_of_the_network, Tools, Strace),
+        test!(path_to_an_unknown_neighbour_grows_with_the_ports_and_no_faster, Tools, Strace),
     ]
 }
 
@@ -100,4 +101,17 @@ fn path_to_a_known_neighbour_asks_the_same_of_the_network() {
     assert_eq!(network(&few), network(&many), "with 10 pods and with 300");
     assert!(many["RTM_GETNSID"] <= few["RTM_GETNSID"] + 290, "{few:?} {many:?}");
     assert!(many["openat"] <= few["openat"] + 4 * 290, "{few:?} {many:?}");
+}
+
+fn path_to_an_unknown_neighbour_grows_with_the_ports_and_no_faster() {
+    let [few, many] = [10, 100].map(|pods| {
+        let (node, pid) = node(pods);
+        // A bridge forgets within minutes who is where.
+        node.sh("at pod1 ip neigh flush dev eth0; ip link set cni0 type bridge fdb_flush");
+        questions(&node, &format!("trace {pid} --to 10.244.0.12"))
+    });
+    // Behind each port is somebody who is asked, and each namespace is asked once for its number.
+    for (asked, each) in [("RTM_GETNSID", 2), ("RTM_GETLINK", 3), ("openat", 12)] {
+        assert!(many[asked] <= few[asked] + each * 90, "{asked}: {few:?} {many:?}");
+    }
 }
