@@ -210,11 +210,12 @@ impl Page {
             let line = self.style.level(finding.level, &line);
             self.end_line(&line);
         }
-        let more = [Some(("seen", &finding.evidence)), finding.fix.as_ref().map(|fix| ("fix", fix))];
-        for (label, text) in more.into_iter().flatten() {
-            for line in wrap(&format!("{label}: {}", escape(text)), self.width.saturating_sub(6)) {
-                self.end_line(&format!("      {line}"));
-            }
+        for line in wrap(&format!("seen: {}", escape(&finding.evidence)), self.width.saturating_sub(6)) {
+            self.end_line(&format!("      {line}"));
+        }
+        // In one line, however long: what is copied from there may be a command.
+        if let Some(fix) = &finding.fix {
+            self.end_line(&format!("      fix: {}", escape(fix)));
         }
     }
 

@@ -318,15 +318,17 @@ impl Walk<'_> {
         self.hops.last().map(|h| h.netns_name.clone()).unwrap_or_default()
     }
 
-    /// A command for the namespace that the packet is in, as it has to be typed on the machine.
+    /// A command for the namespace that the packet is in, as it has to be typed; said to be for another machine, or for a
+    /// namespace that there is no way into, where that is so.
     pub(super) fn to_type(&self, command: String) -> String {
         let Some(hop) = self.hops.last() else { return command };
-        let on = hop.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-        let command = match (hop.netns.ino(), hop.netns_name.strip_suffix(&on)) {
-            (None, _) | (_, Some("host" | "own")) => command,
-            (Some(ino), _) => format!("podnet exec netns:{ino} -- {command}"),
-        };
-        if on.is_empty() { command } else { format!("{command}  #{on}") }
+        match (hop.netns.ino(), &hop.node) {
+            // Nobody else may be called that.
+            (Some(_), None) if hop.netns_name == "host" => command,
+            (Some(ino), None) => format!("podnet exec netns:{ino} -- {command}"),
+            // Here it would be another one's. A name from a recording can be anything.
+            _ => format!("in {}: {command}", hop.netns_name.replace(char::is_control, "?")),
+        }
     }
 
     /// The link of the same namespace with this index.
