@@ -80,8 +80,8 @@ impl NetnsFile {
         self.id
     }
 
-    /// A socket inside, for a thread that reads one namespace after the other and then ends: it stays inside, which
-    /// saves the thread that [`NetnsFile::socket`] starts. Needs CAP_SYS_ADMIN over the namespace.
+    /// A socket inside, for a thread that reads one namespace after the other and then ends: it stays inside, and what it
+    /// reads below /proc/sys/net is of that one. Needs CAP_SYS_ADMIN over the namespace.
     pub fn socket_of_reader(&self, _: &mut Reader) -> io::Result<Socket> {
         setns(&self.fd, CloneFlags::CLONE_NEWNET)?;
         Socket::open()
@@ -92,7 +92,8 @@ impl NetnsFile {
         self.inside(Socket::open)
     }
 
-    /// Does this inside. Needs CAP_SYS_ADMIN over the namespace.
+    /// Does this inside, which is to be short: whoever looks through the machine's processes meanwhile finds podnet in that
+    /// namespace. Needs CAP_SYS_ADMIN over the namespace.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         match WayBack::open() {
             Some(_way_back) => {
@@ -103,7 +104,8 @@ impl NetnsFile {
         }
     }
 
-    fn thread_inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    /// Does this inside by a thread of its own, which nobody finds who does not look at threads.
+    pub fn thread_inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         std::thread::scope(|scope| {
             let enter = || {
                 setns(&self.fd, CloneFlags::CLONE_NEWNET)?;

@@ -12,7 +12,9 @@ impl Live {
         let what = "netfilter's chains";
         let read = match self.spaces.access(netns) {
             Some(Access::Inside { .. }) if netns == self.spaces.own() => beside::chains(),
-            Some(Access::Inside { file, .. }) => file.inside(|| Ok(beside::chains())).unwrap_or_else(|e| Err(e.into())),
+            Some(Access::Inside { file, .. }) => {
+                file.thread_inside(|| Ok(beside::chains())).unwrap_or_else(|e| Err(e.into()))
+            }
             _ => return Err(self.closed(what, netns)),
         };
         let (chains, flaw) = read.map_err(|refused| self.refusal(what, netns, &refused))?;
