@@ -13,7 +13,8 @@ use crate::model::IfIndex;
 /// A bridge has no more (`BR_MAX_PORTS`, of which the first is nobody's).
 pub const MOST: usize = 1023;
 
-/// Number of ports of a bridge in the caller's namespace.
+/// Number of ports of a bridge in the caller's namespace. Only for bridges: other kinds of links take the request for
+/// another.
 pub fn count(bridge: &str) -> io::Result<usize> {
     let mut request = empty();
     if bridge.len() >= request.ifr_name.len() {
@@ -25,7 +26,8 @@ pub fn count(bridge: &str) -> io::Result<usize> {
     Ok(indexes(&socket()?, request)?.len())
 }
 
-/// Indexes and names of the ports of a bridge in the caller's namespace that have the lowest indexes, at most so many.
+/// Indexes and names of the ports of a bridge in the caller's namespace that have the lowest indexes, at most so many. Only
+/// for bridges, too.
 pub fn first(bridge: IfIndex, limit: usize) -> io::Result<Vec<(IfIndex, String)>> {
     let socket = socket()?;
     let mut ports = indexes(&socket, named(&socket, bridge.0)?)?;
@@ -40,8 +42,9 @@ fn indexes(socket: &OwnedFd, mut request: libc::ifreq) -> io::Result<Vec<u32>> {
     const BRCTL_GET_PORT_LIST: libc::c_ulong = 7;
     const SIOCDEVPRIVATE: libc::c_ulong = 0x89f0;
     let mut indexes = [0 as libc::c_int; MOST + 1];
-    let mut args: [libc::c_ulong; 4] =
-        [BRCTL_GET_PORT_LIST, indexes.as_mut_ptr() as libc::c_ulong, MOST as libc::c_ulong + 1, 0];
+    // Four are a bridge's; what a link of another kind makes of the same request is longer.
+    let mut args = [0 as libc::c_ulong; 32];
+    args[..3].copy_from_slice(&[BRCTL_GET_PORT_LIST, indexes.as_mut_ptr() as libc::c_ulong, MOST as libc::c_ulong + 1]);
     request.ifr_ifru.ifru_data = args.as_mut_ptr().cast();
     // SAFETY: the request and what its pointers lead to outlive the call, and the length told is that of `indexes`.
     Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), SIOCDEVPRIVATE as _, &raw mut request) })?;

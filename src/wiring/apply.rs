@@ -25,7 +25,7 @@ type Cause = Box<dyn StdError + Send + Sync>;
 /// An open file of every namespace that a plan speaks of.
 pub type Opened = BTreeMap<NetnsRef, NetnsFile>;
 
-/// What is open already, of which a socket saves the thread that goes in to make one.
+/// What is open already: whoever gathered the facts was inside.
 pub type Sockets = BTreeMap<NetnsRef, Socket>;
 
 /// What was done, and can be taken back.
@@ -63,13 +63,22 @@ pub fn apply<'a>(
 impl Applied<'_> {
     /// Takes all steps back and adds to a failure what became of that.
     pub fn undo(mut self, failed: Error) -> Error {
-        let mut left = Vec::new();
+        let (mut left, mut link_is_left) = (Vec::new(), false);
         for step in self.done.iter().rev() {
             for ((netns, change), command) in step.undo.iter().zip(step.undo_commands()) {
                 match self.writer.take(netns, change) {
-                    Err(cause) if !is_gone(&cause) => left.push(format!("{command}    # {cause}")),
-                    // The port that could not be taken away keeps it.
-                    Ok(()) if !left.is_empty() && is_there_still(change) => left.push(command),
+                    Err(cause) if !is_gone(&cause) => {
+                        link_is_left |= matches!(change, Change::DelLink { .. });
+                        left.push(format!("{command}    # {cause}"));
+                    }
+                    // The port that could not be taken away keeps it; those of others do as well.
+                    Ok(()) if link_is_left => {
+                        if let Change::DelBridge { ifname } = change
+                            && self.writer.ports(netns, ifname).is_ok_and(|ports| ports == 1)
+                        {
+                            left.push(command);
+                        }
+                    }
                     _ => {}
                 }
             }
@@ -83,11 +92,6 @@ impl Applied<'_> {
         };
         failed.hint(hint).candidates(left)
     }
-}
-
-/// The bridge that was to go: it has ports, which are somebody else's, or left over.
-fn is_there_still(change: &Change) -> bool {
-    matches!(change, Change::DelBridge { ifname } if ports::count(ifname).is_ok())
 }
 
 /// Makes one change of the host's. What is to go and is not there any more is as good as gone.
@@ -165,7 +169,7 @@ impl<'a> Writer<'a> {
             Change::DelBridge { ifname } => {
                 let index = self.index(at, ifname)?;
                 // Somebody else's pod may have been plugged in meanwhile.
-                if ports::count(ifname)? > 0 {
+                if self.ports(at, ifname)? > 0 {
                     return Ok(());
                 }
                 self.indexes.remove(&(at.clone(), ifname.clone()));
@@ -222,6 +226,15 @@ impl<'a> Writer<'a> {
             self.sockets.insert(at.clone(), socket);
         }
         self.sockets.get_mut(at).ok_or_else(|| said(Errno::ENOENT, "no socket"))
+    }
+
+    /// Number of ports of a bridge of the host's.
+    fn ports(&mut self, at: &NetnsRef, ifname: &str) -> Result<usize, Refused> {
+        let link = link::by_name(self.socket(at)?, ifname)?;
+        match link.filter(|link| link.kind == "bridge") {
+            Some(_) => Ok(ports::count(ifname)?),
+            None => Err(said(Errno::ENODEV, format!("there is no bridge {ifname} in {at}"))),
+        }
     }
 
     fn index(&mut self, at: &NetnsRef, ifname: &str) -> Result<IfIndex, Refused> {

@@ -10,15 +10,13 @@ use nix::unistd::{ForkResult, fork, pipe, read, write};
 
 /// Starts the work with no open files but `kept`. Its outcome comes by the pipe: [`outcome`] reads it. What is to be done
 /// with what came of it is done after that.
-///
-/// Call it where there is one thread.
 pub(super) fn aside<T>(
     kept: &[RawFd],
     work: impl FnOnce() -> io::Result<T>,
     then: impl FnOnce(T),
 ) -> io::Result<OwnedFd> {
     let (said, says) = pipe()?;
-    // SAFETY: no other thread is there to hold a lock that the child would need.
+    // SAFETY: what the child calls takes no locks but those of the C library's memory, of which its fork takes care.
     match unsafe { fork() }? {
         ForkResult::Parent { .. } => Ok(said),
         ForkResult::Child => {

@@ -191,7 +191,9 @@ pub(super) fn facts(
     let own = live.spaces.own();
     let mut facts = Facts {
         bridge_full: match &wish.way {
-            Way::Bridge { name, .. } if base.is_some() => ports::count(name).is_ok_and(|n| n >= ports::MOST),
+            Way::Bridge { name, .. } if base.as_ref().is_some_and(|base| base.kind == "bridge") => {
+                ports::count(name).is_ok_and(|n| n >= ports::MOST)
+            }
             _ => false,
         },
         host_ifname_taken,
