@@ -20,8 +20,8 @@ use crate::model::{Gap, Holder, HolderType, Link, Netns, NetnsId, Nsid, Owner, P
 
 pub use owned::Owned;
 
-/// After so many namespaces, of which each takes two open files, the usual limit of 1,024 is in sight.
-const MANY: usize = 256;
+/// Each namespace takes two open files: after so many the limit is looked at.
+const MANY: usize = 64;
 
 /// How the facts of a namespace are had.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ impl Spaces {
             space.netns.pid = space.netns.pid.or(pid);
             return Ok(id);
         }
-        if self.entered.len() == MANY {
+        if self.entered.len().is_multiple_of(MANY) {
             netns::allow_more_files();
         }
         let socket = Box::new(file.socket()?);
@@ -294,7 +294,10 @@ impl Spaces {
     fn note_limit(&mut self, error: &io::Error) {
         if matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE)) {
             let gap = Gap::new("namespaces", "this machine", error.to_string());
-            self.gaps.push(gap.needs("a higher limit of open files (ulimit -n)"));
+            let gap = gap.needs("a higher limit of open files (ulimit -n)");
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
         }
     }
 

@@ -57,8 +57,8 @@ impl Spaces {
         let Some(mut asked) = self.spaces.remove(&said_by) else { return Ok(None) };
         let mut answer = Ok(None);
         if let Access::Inside { socket, file } = &mut asked.access {
-            let first = mem::replace(&mut self.asked.entry(said_by).or_default().entered, self.entered.len());
-            for id in &self.entered[first..] {
+            let done = &mut self.asked.entry(said_by).or_default().entered;
+            for id in &self.entered[*done..] {
                 // A namespace can have a number for itself, too.
                 let other = match self.spaces.get(id).map(|space| &space.access) {
                     Some(Access::Inside { file, .. }) => file,
@@ -78,6 +78,7 @@ impl Spaces {
                         break;
                     }
                 }
+                *done += 1;
             }
         }
         self.spaces.insert(said_by, asked);
