@@ -192,6 +192,11 @@ fn machines() -> [Node; 2] {
     nodes
 }
 
+/// Where the recordings of these machines lie: two tests run at the same time.
+fn folder(nodes: &[Node; 2]) -> String {
+    format!("/run/machines-{}", nodes[0].init())
+}
+
 /// The recordings of both, in files; `cut`: as if the pair between them were a cable between two network cards.
 fn recordings(nodes: &[Node; 2], cut: bool) -> Vec<String> {
     let mut files = Vec::new();
@@ -207,8 +212,8 @@ fn recordings(nodes: &[Node; 2], cut: bool) -> Vec<String> {
                 }
             }
         }
-        std::fs::create_dir_all("/run/machines").unwrap();
-        let file = format!("/run/machines/{name}.json");
+        std::fs::create_dir_all(folder(nodes)).unwrap();
+        let file = format!("{}/{name}.json", folder(nodes));
         std::fs::write(&file, recording.to_string()).unwrap();
         files.push(file);
     }
@@ -256,7 +261,7 @@ fn machines_on_one_cable_are_one_network() {
                 (wanted.to_vec(), "delivered")
             );
         }
-        assert_eq!(crosses(&["/run/machines".to_owned()], "pod-a", "10.2.0.2").0.len(), wanted.len());
+        assert_eq!(crosses(&[folder(&nodes)], "pod-a", "10.2.0.2").0.len(), wanted.len());
         // Of one machine alone the way ends where it leaves.
         let (hops, action) = crosses(&files[..1], "pod-a", "10.2.0.2");
         assert_ne!(action, "delivered", "{hops:?}");
