@@ -349,10 +349,9 @@ pub fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
-/// Asks again and again until it is so; it is an error that it never is. A kernel that takes a thousand namespaces down
-/// beside the tests gets round to a link's state after many seconds.
+/// Asks again and again until it is so; it is an error that it never is.
 pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(10);
     while !so() {
         assert!(Instant::now() < deadline, "never came true: {what}");
         std::thread::yield_now();
