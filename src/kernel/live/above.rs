@@ -86,9 +86,9 @@ impl Live {
         if let Some(known) = self.kinds.get(kind) {
             return *known;
         }
-        let first = self.spaces.spare_socket(self.spaces.own()).map(|socket| link::first_of_kind(socket, kind));
+        let first = Socket::open().map(|socket| link::first_of_kind(socket, kind));
         let can = match first {
-            Some(Ok(Some(link))) => link.kind == kind,
+            Ok(Ok(Some(link))) => link.kind == kind,
             // None, or no answer that says otherwise.
             _ => true,
         };

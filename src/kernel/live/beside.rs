@@ -30,14 +30,8 @@ impl Live {
         let read = beside::programs(socket, link);
         let (mut programs, flaw) = read.map_err(|refused| self.refusal(&what, at.netns, &refused))?;
         self.gaps.extend(flaw.map(|flaw| Gap::new(what, self.spaces.netns(at.netns).name, flaw)));
-        let (index, link) = (at.ifindex, link.clone());
-        let ask = move || Ok(bpf::attached(index, &link));
-        let attached = match self.spaces.access(at.netns) {
-            Some(Access::Inside { .. }) if at.netns == self.spaces.own() => ask(),
-            Some(Access::Inside { file, .. }) => file.inside(ask),
-            _ => Ok(Vec::new()),
-        };
-        programs.extend(attached.unwrap_or_default());
+        let attached = self.spaces.inside(at.netns, || Ok(bpf::attached(at.ifindex, link)));
+        programs.extend(attached.into_iter().flatten().flatten());
         Ok(programs)
     }
 }

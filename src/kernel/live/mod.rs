@@ -17,8 +17,8 @@ use super::socket::{Dump, Refused};
 use super::spaces::{Access, Spaces};
 use super::{addr, fdb, neigh, nexthop, ports, rule, sysfs, tun, vlan};
 use crate::model::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
-    Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
+    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkAddr, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop,
+    PortVlan, Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
 };
 
 /// What a look-up, an entry or a table of a namespace needs that podnet could not enter.
@@ -100,6 +100,14 @@ impl Live {
     }
 }
 
+/// Puts addresses to their links.
+fn give(links: &mut [Link], addrs: &[(IfIndex, LinkAddr)]) {
+    for link in links {
+        let own = addrs.iter().filter(|(index, _)| *index == link.ifindex);
+        link.addrs = own.map(|(_, addr)| *addr).collect();
+    }
+}
+
 impl Topology for Live {
     fn netns(&self, id: NetnsId) -> Netns {
         self.spaces.netns(id)
@@ -114,12 +122,7 @@ impl Topology for Live {
         let addrs = addr::dump(socket, None, place);
         let mut links = self.complete("links", netns, links)?;
         match self.complete("addresses", netns, addrs) {
-            Ok(addrs) => {
-                for link in &mut links {
-                    let own = addrs.iter().filter(|(index, _)| *index == link.ifindex);
-                    link.addrs = own.map(|(_, addr)| *addr).collect();
-                }
-            }
+            Ok(addrs) => give(&mut links, &addrs),
             Err(gap) => self.gaps.push(gap),
         }
         links.sort_by_key(|l| l.ifindex);
@@ -138,14 +141,11 @@ impl Topology for Live {
         let Some((socket, place)) = self.spaces.socket(netns).filter(|_| wanted.len() <= FEW) else {
             return self.links(netns);
         };
-        let found: Result<Vec<Option<Link>>, Refused> =
-            wanted.into_iter().map(|index| link::get(socket, index, place)).collect();
-        let found = found.map_err(|refused| self.refusal("links", netns, &refused))?;
-        let with_addrs = |link: Link| {
-            let own = addrs.iter().filter(|(index, _)| *index == link.ifindex);
-            Link { addrs: own.map(|(_, addr)| *addr).collect(), ..link }
-        };
-        Ok(found.into_iter().flatten().map(with_addrs).collect())
+        let found = wanted.into_iter().filter_map(|index| link::get(socket, index, place).transpose());
+        let found: Result<Vec<Link>, Refused> = found.collect();
+        let mut links = found.map_err(|refused| self.refusal("links", netns, &refused))?;
+        give(&mut links, &addrs);
+        Ok(links)
     }
 
     fn link(&mut self, id: LinkId) -> Seen<Option<Link>> {
@@ -203,12 +203,8 @@ impl Topology for Live {
         if self.wiring_only {
             return Ok(Vec::new());
         }
-        let first = || ports::first(bridge.ifindex, limit);
-        let ports = match self.spaces.access(bridge.netns) {
-            Some(Access::Inside { .. }) if bridge.netns == self.spaces.own() => first(),
-            Some(Access::Inside { file, .. }) => file.inside(first),
-            _ => return Err(self.closed("bridge ports", bridge.netns)),
-        };
+        let ports = self.spaces.inside(bridge.netns, || ports::first(bridge.ifindex, limit));
+        let ports = ports.ok_or_else(|| self.closed("bridge ports", bridge.netns))?;
         ports.map_err(|e| self.refusal("bridge ports", bridge.netns, &e.into()))
     }
 
@@ -262,13 +258,8 @@ impl Topology for Live {
         let what = format!("sysctl net/{name}");
         // /proc/sys/net shows the namespace of the thread that reads.
         let place = format!("/proc/sys/net/{name}");
-        let read = || std::fs::read_to_string(place);
-        let text = match self.spaces.access(netns) {
-            Some(Access::Inside { .. }) if netns == self.spaces.own() => read(),
-            Some(Access::Inside { file, .. }) => file.inside(read),
-            _ => return Err(self.closed(&what, netns)),
-        };
-        match text {
+        let text = self.spaces.inside(netns, || std::fs::read_to_string(place));
+        match text.ok_or_else(|| self.closed(&what, netns))? {
             Ok(text) => Ok(text.trim().parse().ok()),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Gap::new(what, self.spaces.netns(netns).name, e.to_string())),
