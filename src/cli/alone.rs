@@ -12,11 +12,10 @@ impl Cli {
     /// other, and what asks for help, by all of podnet's.
     pub fn read(line: impl Iterator<Item = OsString>) -> clap::error::Result<Cli> {
         let line: Vec<OsString> = line.collect();
-        match line.get(1).and_then(|word| alone(word.to_str()?)) {
-            Some(command) => match command.try_get_matches_from(&line).and_then(|m| Cli::from_arg_matches(&m)) {
-                Ok(cli) => Ok(cli),
-                Err(_) => Cli::try_parse_from(line),
-            },
+        let command = line.get(1).and_then(|word| alone(word.to_str()?));
+        let matches = command.and_then(|command| command.try_get_matches_from(&line).ok());
+        match matches.and_then(|matches| Cli::from_arg_matches(&matches).ok()) {
+            Some(cli) => Ok(cli),
             None => Cli::try_parse_from(line),
         }
     }
