@@ -1,6 +1,7 @@
 //! Recordings: files as users hand them over, several machines as one network, and names and addresses hidden.
 //! That a recorded trace is the live one is checked at every trace of the other tests (`node::Node::trace`).
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,6 +21,7 @@ use super::{Test, scene, test};
 pub fn tests() -> Vec<Test> {
     vec![
         test!(list_of_a_recording_is_the_live_one, Tools),
+        test!(sysctls_are_those_of_proc, Tools),
         test!(files_of_every_sort_are_read, Tools),
         test!(hostile_files_are_refused),
         test!(machines_on_one_cable_are_one_network, Tools),
@@ -62,6 +64,31 @@ fn list_of_a_recording_is_the_live_one() {
         }
         assert_eq!(before, recorded);
         return;
+    }
+}
+
+/// Podnet has some of them from netlink, by numbers. Each is on in another choice of the rounds, so no two can be mixed up.
+fn sysctls_are_those_of_proc() {
+    let node = Node::new();
+    node.sh("ip netns add blue; ip -n blue link set lo up");
+    let sysctls = || -> BTreeMap<String, Value> {
+        let recording: Value = serde_json::from_slice(&node.podnet("snapshot").stdout).unwrap();
+        let namespaces = recording["namespaces"].as_array().unwrap();
+        let blue = namespaces.iter().find(|n| n["name"] == "blue").unwrap();
+        serde_json::from_value(blue["facts"]["sysctls"].clone()).unwrap()
+    };
+    let keys: Vec<String> = sysctls().into_iter().filter(|(_, value)| value.is_number()).map(|(key, _)| key).collect();
+    assert!(keys.len() > 18, "{keys:?}");
+    for round in 0..5 {
+        for (number, key) in (1..).zip(&keys) {
+            let on = number >> round & 1;
+            node.sh(&format!("ip netns exec blue sh -c 'echo {on} >/proc/sys/net/{key}'"));
+        }
+        let recorded = sysctls();
+        for key in &keys {
+            let wanted: i64 = node.sh(&format!("ip netns exec blue cat /proc/sys/net/{key}")).trim().parse().unwrap();
+            assert_eq!(recorded[key], json!(wanted), "{key} in round {round}");
+        }
     }
 }
 

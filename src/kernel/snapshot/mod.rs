@@ -39,7 +39,7 @@ pub fn facts(
     let ports = if bridged { noting.dump("bridge ports", link::dump_ports(socket)) } else { Some(Vec::new()) };
     facts.ports = ports.map(|ports| ports.iter().map(|port| port.ifindex).collect());
     beside::read(socket, netns, links, &mut facts, &mut noting);
-    match sysctls.whole(bridged) {
+    match sysctls.whole(socket, bridged) {
         Ok(sysctls) => facts.sysctls = sysctls,
         Err(error) => noting.note("sysctls", error),
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::libc;
@@ -12,6 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd;
 use rtnetlink::packet_core::NlasIterator;
 
+use crate::kernel::nla;
+use crate::kernel::socket::{Request, Socket};
 use crate::model::{IfIndex, RecordedConf};
 
 /// IPv4 sysctls of a link by the kernel's number for them (`IPV4_DEVCONF_*`, which count from one).
@@ -40,8 +43,15 @@ const INET6: &[(usize, &str)] = &[
     (59, "force_forwarding"),
 ];
 
+/// Those of all IPv4 links together that RTM_GETNETCONF tells (`NETCONFA_*`).
+const TOLD: &[(u16, &str)] =
+    &[(2, "forwarding"), (3, "rp_filter"), (5, "proxy_arp"), (6, "ignore_routes_with_linkdown"), (8, "bc_forwarding")];
+
+/// Those of all IPv6 links together.
+const TOLD6: &[(u16, &str)] = &[(2, "forwarding"), (5, "proxy_ndp"), (6, "ignore_routes_with_linkdown")];
+
 /// Sysctls of the whole namespace besides those of all links together.
-const WHOLE: &[&str] = &["ip_forward", "fib_multipath_hash_policy", "fib_multipath_use_neigh"];
+const WHOLE: &[&str] = &["fib_multipath_hash_policy", "fib_multipath_use_neigh"];
 const WHOLE6: &[&str] = &["fib_multipath_hash_policy"];
 const BRIDGE: &[&str] = &["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"];
 
@@ -90,6 +100,31 @@ pub fn of_link(payload: &[u8]) -> Option<LinkConf> {
     Some(conf)
 }
 
+/// What the kernel tells of all links of a family together in one answer, which costs as much as one of the files; no
+/// value for what it does not tell, as kernels do that are older than an attribute or do without IPv6.
+fn told(socket: &mut Socket, family: AddressFamily, table: &'static [(u16, &'static str)]) -> Told {
+    const RTM_GETNETCONF: u16 = 82;
+    const NETCONFA_IFINDEX: u16 = 1;
+    const NETCONFA_IFINDEX_ALL: i32 = -1;
+    // struct netconfmsg is the family, padded to where attributes begin.
+    let mut payload = vec![u8::from(family), 0, 0, 0];
+    let attributes = payload.len();
+    payload.extend(nla::attribute(NETCONFA_IFINDEX, &NETCONFA_IFINDEX_ALL.to_ne_bytes()));
+    let answer = socket.get(Request::raw(RTM_GETNETCONF, payload), |answer| {
+        let all = nla::each(answer.get(attributes..).unwrap_or_default());
+        let known = |(kind, value): (u16, &[u8])| {
+            let (_, name) = table.iter().find(|(number, _)| *number == kind)?;
+            value.first_chunk().map(|b| (*name, i64::from(i32::from_ne_bytes(*b))))
+        };
+        Ok(all.filter_map(known).collect())
+    });
+    // Whatever the refusal is, the files say the same.
+    answer.unwrap_or_default()
+}
+
+/// Sysctls of all links together by their names.
+type Told = Vec<(&'static str, i64)>;
+
 /// Where a thread that goes from namespace to namespace reads the sysctls of each.
 ///
 /// Below `net` the kernel keeps an entry of the same name for each namespace that was ever looked at, all in one chain: a
@@ -106,26 +141,36 @@ pub struct Sysctls {
 const SHARED: usize = 32;
 
 impl Sysctls {
-    /// The sysctls of the namespace that the thread is in; those of bridges, where it has one.
-    pub fn whole(&mut self, bridged: bool) -> io::Result<BTreeMap<String, Option<i64>>> {
+    /// The sysctls of the namespace that the thread and the socket are in; those of bridges, where it has one.
+    pub fn whole(&mut self, socket: &mut Socket, bridged: bool) -> io::Result<BTreeMap<String, Option<i64>>> {
         let net = self.net()?;
         let mut values = BTreeMap::new();
-        let mut read_all = |folder: Option<&OwnedFd>, path: &str, names: &mut dyn Iterator<Item = &str>| {
+        let mut read_all = |folder: Option<&OwnedFd>, path: &str, told: Told, names: &mut dyn Iterator<Item = &str>| {
             for name in names {
-                let value = folder.map_or(Ok(None), |folder| read(folder, name))?;
+                let known = told.iter().find(|(n, _)| *n == name).map(|(_, value)| *value);
+                let value = match (known, folder) {
+                    (None, Some(folder)) => read(folder, name)?,
+                    _ => known,
+                };
                 values.insert(format!("{path}/{name}"), value);
             }
             io::Result::Ok(())
         };
-        for (family, whole, links) in [("ipv4", WHOLE, INET), ("ipv6", WHOLE6, INET6)] {
+        for (family, number, table, whole, links) in
+            [("ipv4", AddressFamily::Inet, TOLD, WHOLE, INET), ("ipv6", AddressFamily::Inet6, TOLD6, WHOLE6, INET6)]
+        {
             let folder = folder(net, family)?;
-            read_all(folder.as_ref(), family, &mut whole.iter().copied())?;
+            read_all(folder.as_ref(), family, Told::new(), &mut whole.iter().copied())?;
             let all = folder.map_or(Ok(None), |folder| self::folder(&folder, "conf/all"))?;
-            read_all(all.as_ref(), &format!("{family}/conf/all"), &mut links.iter().map(|(_, name)| *name))?;
+            let names = &mut links.iter().map(|(_, name)| *name);
+            read_all(all.as_ref(), &format!("{family}/conf/all"), told(socket, number, table), names)?;
         }
         if bridged {
-            read_all(folder(net, "bridge")?.as_ref(), "bridge", &mut BRIDGE.iter().copied())?;
+            read_all(folder(net, "bridge")?.as_ref(), "bridge", Told::new(), &mut BRIDGE.iter().copied())?;
         }
+        // One number under two names in the kernel.
+        let forwarding = values.get("ipv4/conf/all/forwarding").copied().flatten();
+        values.insert("ipv4/ip_forward".to_owned(), forwarding);
         Ok(values)
     }
 
