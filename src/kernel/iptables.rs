@@ -23,6 +23,7 @@ struct Info {
 }
 
 /// Where a family keeps what.
+#[derive(Debug)]
 struct Family {
     name: &'static str,
     names: &'static str,
@@ -32,14 +33,22 @@ struct Family {
     target_offset: usize,
 }
 
-const FAMILIES: [Family; 2] = [
+static FAMILIES: [Family; 2] = [
     Family { name: "ip", names: "ip_tables_names", address: AddressFamily::Inet, level: 0, target_offset: 88 },
     Family { name: "ip6", names: "ip6_tables_names", address: AddressFamily::Inet6, level: 41, target_offset: 140 },
 ];
 
-/// Built-in chains of the namespace of the calling thread that have rules, or a policy other than accept.
-pub fn chains() -> io::Result<Vec<Chain>> {
-    let mut chains = Vec::new();
+/// The legacy tables that one family has in a namespace, and a socket there that can be asked for them.
+#[derive(Debug)]
+pub struct Tables {
+    family: &'static Family,
+    names: String,
+    raw: OwnedFd,
+}
+
+/// Those of the namespace of the calling thread; they can be asked from anywhere.
+pub fn tables() -> io::Result<Vec<Tables>> {
+    let mut tables = Vec::new();
     for family in &FAMILIES {
         // No such file: that family has no legacy tables at all. It is the thread's own, not the process's.
         let names = match fs::read_to_string(format!("/proc/thread-self/net/{}", family.names)) {
@@ -51,11 +60,20 @@ pub fn chains() -> io::Result<Vec<Chain>> {
             continue;
         }
         let raw = socket(family.address, SockType::Raw, SockFlag::SOCK_CLOEXEC, nix::sys::socket::SockProtocol::Raw)?;
-        for table in names.lines() {
-            chains.extend(table_chains(&raw, family, table)?);
-        }
+        tables.push(Tables { family, names, raw });
     }
-    Ok(chains)
+    Ok(tables)
+}
+
+impl Tables {
+    /// Built-in chains that have rules, or a policy other than accept.
+    pub fn chains(&self) -> io::Result<Vec<Chain>> {
+        let mut chains = Vec::new();
+        for table in self.names.lines() {
+            chains.extend(table_chains(&self.raw, self.family, table)?);
+        }
+        Ok(chains)
+    }
 }
 
 fn table_chains(raw: &OwnedFd, family: &Family, table: &str) -> io::Result<Vec<Chain>> {

@@ -104,8 +104,8 @@ impl NetnsFile {
         }
     }
 
-    /// Does this inside by a thread of its own, which nobody finds who does not look at threads.
-    pub fn thread_inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    /// Does this inside by a thread of its own, which ends there.
+    fn thread_inside<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         std::thread::scope(|scope| {
             let enter = || {
                 setns(&self.fd, CloneFlags::CLONE_NEWNET)?;

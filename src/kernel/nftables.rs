@@ -6,11 +6,10 @@ use super::nla::{self, text_of};
 use super::socket::{Dump, Refused, Request, Socket};
 use crate::model::{Chain, Hook};
 
-/// Base chains of the namespace of the calling thread that have rules, or a policy other than accept.
-pub fn chains() -> Result<Dump<Chain>, Refused> {
+/// Base chains of the namespace of a netfilter socket that have rules, or a policy other than accept.
+pub fn chains(socket: &mut Socket) -> Result<Dump<Chain>, Refused> {
     /// NFNL_SUBSYS_NFTABLES and NFT_MSG_GETCHAIN.
     const GETCHAIN: u16 = 10 << 8 | 4;
-    let mut socket = Socket::open_netfilter().map_err(Refused::from)?;
     // struct nfgenmsg: any family, version, nothing
     socket.dump(Request::raw(GETCHAIN, vec![0; HEADER]), decode)
 }

@@ -1,8 +1,9 @@
 //! What stands beside a packet's way and could stop it: netfilter's chains of a namespace, programs at a link.
 
+use crate::kernel::beside::{self, Netfilter};
+use crate::kernel::bpf;
 use crate::kernel::link::Where;
-use crate::kernel::spaces::Access;
-use crate::kernel::{beside, bpf};
+use crate::kernel::socket::Refused;
 use crate::model::{Chain, Gap, Link, LinkId, NetnsId, Program, Seen};
 
 use super::Live;
@@ -10,13 +11,9 @@ use super::Live;
 impl Live {
     pub(super) fn chains_of(&mut self, netns: NetnsId) -> Seen<Vec<Chain>> {
         let what = "netfilter's chains";
-        let read = match self.spaces.access(netns) {
-            Some(Access::Inside { .. }) if netns == self.spaces.own() => beside::chains(),
-            Some(Access::Inside { file, .. }) => {
-                file.thread_inside(|| Ok(beside::chains())).unwrap_or_else(|e| Err(e.into()))
-            }
-            _ => return Err(self.closed(what, netns)),
-        };
+        let nftables = beside::has_nftables();
+        let opened = self.spaces.inside(netns, || Netfilter::open(nftables)).ok_or_else(|| self.closed(what, netns))?;
+        let read = opened.map_err(Refused::from).and_then(Netfilter::chains);
         let (chains, flaw) = read.map_err(|refused| self.refusal(what, netns, &refused))?;
         self.gaps.extend(flaw.map(|flaw| Gap::new("chains of nftables", self.spaces.netns(netns).name, flaw)));
         Ok(chains)

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::Noting;
-use crate::kernel::socket::Socket;
-use crate::kernel::{beside, bpf, nexthop, tun, vlan};
+use crate::kernel::beside::{self, Netfilter};
+use crate::kernel::socket::{Refused, Socket};
+use crate::kernel::{bpf, nexthop, tun, vlan};
 use crate::model::{KindData, Link, NetnsId, RecordedFacts, RecordedHeld, RecordedPrograms, RecordedVlans};
 
 /// Asking who holds a device looks through all open files of the machine: of more devices than this nobody asks.
@@ -34,7 +35,8 @@ pub(super) fn read(
             Err(refused) => noting.refused(&format!("nexthop object {id}"), &refused),
         }
     }
-    match beside::chains() {
+    let opened = Netfilter::open(beside::has_nftables());
+    match opened.map_err(Refused::from).and_then(Netfilter::chains) {
         Ok((chains, flaw)) => {
             facts.chains = Some(chains);
             noting.flaw("chains of nftables", flaw);
