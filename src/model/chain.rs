@@ -51,6 +51,11 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Its rules give packets another source at most, and let all of them pass.
+    pub fn only_hides(&self) -> bool {
+        self.kind == "nat" && !self.may_redirect()
+    }
+
     /// Its rules may give packets another destination (DNAT).
     pub fn may_redirect(&self) -> bool {
         self.kind == "nat" && matches!(self.hook, Hook::Prerouting | Hook::Output)

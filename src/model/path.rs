@@ -57,6 +57,10 @@ pub struct Verdict {
     pub reason: String,
     /// Index of the hop that it happens at; null where not even the first device was reached.
     pub hop: Option<usize>,
+    /// What looks at the packet and was not read, so that it could make another end: rules of netfilter, by the
+    /// namespaces that they are in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undecided: Vec<String>,
 }
 
 /// The ports of a bridge that a path crosses: who else is on the segment.

@@ -11,6 +11,7 @@ mod fake;
 mod frame;
 mod link;
 mod mtu;
+mod netfilter;
 mod refused;
 mod reply;
 mod route;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::start::Start;
-use super::{Traced, walk};
-use crate::model::{Action, Finding, Flow, Gap, Hop, Level, LinkId, Path, Topology};
+use super::{Traced, netfilter, walk};
+use crate::model::{Action, Chain, Finding, Flow, Gap, Hop, Level, LinkId, Path, Topology};
 
 /// Follows the answers to the packets of a path, as one more path behind it.
 pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Traced) {
@@ -21,6 +21,15 @@ pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Tra
     let number = traced.paths.len();
     let (mut path, mut findings, gaps) = walk::walk(topology, from, start, number);
     path.reply_to = Some(index);
+    let hides = |chain: &Chain| chain.rules > 0 && chain.only_hides();
+    let undecided = netfilter::named(&there.hops, hides);
+    if path.verdict.action == Action::Dropped && !undecided.is_empty() {
+        path.verdict.action = Action::Unknown;
+        let kept = "leave the source of what it answers as it is";
+        path.verdict.reason = netfilter::with_condition(&path.verdict.reason, &undecided, kept);
+        path.verdict.undecided = undecided;
+        findings.iter_mut().filter(|f| f.level == Level::Fatal).for_each(|f| f.level = Level::Warning);
+    }
     findings.extend(difference(&there, &path, number));
     traced.add((path, findings, gaps));
 }
@@ -38,7 +47,12 @@ fn start(topology: &mut dyn Topology, there: &Path) -> Result<Start, &'static st
         Action::LeavesNode if there.hops.iter().all(|h| h.encap.is_none()) => {
             let at = LinkId { netns: last.netns, ifindex: last.ifindex };
             match topology.link(at) {
-                Ok(Some(link)) => Ok(Start::Arriving { to, flow, at, link: Box::new(link) }),
+                Ok(Some(link)) => {
+                    let sender = there.hops.iter().rev().find(|h| h.route.is_some());
+                    let lladdr = sender.and_then(|h| h.address).or(link.address);
+                    let tags = last.tags.iter().rev().copied().collect();
+                    Ok(Start::Arriving { to, flow, at, link: Box::new(link), lladdr, tags })
+                }
                 _ => Err("the link that it leaves by is not seen any more"),
             }
         }

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use super::{Ask, Traced};
-use crate::model::{Flow, Gap, IfIndex, Link, LinkId, NetnsId, Route, RouteAnswer, RouteType, Seen, Topology, Traffic};
+use crate::model::{
+    Flow, Gap, IfIndex, Link, LinkId, LlAddr, NetnsId, Route, RouteAnswer, RouteType, Seen, Tag, Topology, Traffic,
+};
 
 /// Addresses of documentation networks, which nobody routes on purpose: they stand for "any address" at a default route.
 const ANYWHERE: [&str; 6] =
@@ -32,6 +34,10 @@ pub(super) enum Start {
         at: LinkId,
         /// That link.
         link: Box<Link>,
+        /// Link-layer address that they are sent to: the one that what left was sent from.
+        lladdr: Option<LlAddr>,
+        /// Their VLAN tags, the outer one last.
+        tags: Vec<Tag>,
     },
     /// Only the wiring of a link: there is no route out by it, or routes cannot be seen.
     Wiring {

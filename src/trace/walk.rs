@@ -75,9 +75,9 @@ pub(super) fn walk(
             let first = walk.output(from, bound_to);
             (to, walk.run(first), Some(flow.dst), bound_to)
         }
-        Start::Arriving { to, flow, at, link } => {
+        Start::Arriving { to, flow, at, link, lladdr, tags } => {
             walk.flow = flow;
-            let frame = Frame { to: flow.dst, lladdr: link.address, from: None, tags: Vec::new() };
+            let frame = Frame { to: flow.dst, lladdr, from: None, tags };
             (to, walk.run(Next::Arrive(at, link, Box::new(frame), Step::Peer)), Some(flow.dst), None)
         }
         Start::Wiring { to, link, no_route } => (to, walk.wiring(from, *link, no_route), None, None),
@@ -94,6 +94,7 @@ pub(super) fn walk(
         }
     };
     walk.check_mtu();
+    let verdict = walk.by_netfilter(verdict);
     let verdict = walk.with_doubt(verdict);
     let bound_to = bound_to.and_then(|_| walk.hops.first()).map(|h| h.ifname.clone());
     // The packet that was asked for, not the one around it.
@@ -300,7 +301,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn end(&self, action: Action, reason: impl Into<String>) -> Verdict {
-        Verdict { action, reason: reason.into(), hop: self.hops.len().checked_sub(1) }
+        Verdict { action, reason: reason.into(), hop: self.hops.len().checked_sub(1), undecided: Vec::new() }
     }
 
     pub(super) fn stop(&self, action: Action, reason: impl Into<String>) -> Next {
@@ -321,7 +322,12 @@ impl Walk<'_> {
     /// A command for the namespace that the packet is in, as it has to be typed; said to be for another machine, or for a
     /// namespace that there is no way into, where that is so.
     pub(super) fn to_type(&self, command: String) -> String {
-        let Some(hop) = self.hops.last() else { return command };
+        self.to_type_at(self.hops.len().saturating_sub(1), command)
+    }
+
+    /// The same for the namespace of a hop.
+    pub(super) fn to_type_at(&self, hop: usize, command: String) -> String {
+        let Some(hop) = self.hops.get(hop) else { return command };
         match (hop.netns.ino(), &hop.node) {
             // Nobody else may be called that.
             (Some(_), None) if hop.netns_name == "host" => command,

@@ -16,6 +16,7 @@ mod isolate;
 mod kinds;
 mod lookups;
 mod mended;
+mod netfilter;
 mod needs;
 mod node;
 mod outside;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         kinds::tests(),
         lookups::tests(),
         mended::tests(),
+        netfilter::tests(),
         outside::tests(),
         overlay::tests(),
         owners::tests(),
