@@ -7,7 +7,7 @@ use super::Outcome;
 use crate::cli::{ProtoName, TraceArgs};
 use crate::error::{Error, ErrorId, Exit, Result};
 use crate::kernel::{Live, spaces::Spaces};
-use crate::model::{Action, Proto, SCHEMA, Trace, Traffic, Verdict};
+use crate::model::{Action, NetnsId, Proto, SCHEMA, Trace, Traffic, Verdict};
 use crate::render::{self, Style};
 use crate::runtime::Owners;
 use crate::target;
@@ -19,18 +19,21 @@ pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome>
     // What is wrong with an address is said before anything is looked for.
     let address = args.to.as_deref().map(|to| target::address(to, family)).transpose()?.flatten();
     let named = args.to.as_deref().filter(|_| address.is_none());
-    let ask = |to: Option<IpAddr>| {
+    let address = address.map(|address| (None, address));
+    let ask = |to: Option<(Option<NetnsId>, IpAddr)>| {
+        let (meant, to) = (to.and_then(|(meant, _)| meant), to.map(|(_, to)| to));
         if to.is_some_and(|to| args.from.is_some_and(|from| from.is_ipv4() != to.is_ipv4())) {
             return Err(Error::new(ErrorId::Usage, "--from and --to are of two families")
                 .hint("a packet has both addresses of one family"));
         }
         let (no_ipv4, no_ipv6) = (family == Some(true), family == Some(false));
-        Ok(Ask { to, from: args.from, traffic, reply: args.reply, no_ipv4, no_ipv6 })
+        Ok(Ask { to, meant, from: args.from, traffic, reply: args.reply, no_ipv4, no_ipv6 })
     };
     let (source, traced) = if args.snapshot.is_empty() {
         let owners = Owners::new(Path::new("/"));
         let mut live = Live::new(Spaces::new()?.named_by(Box::new(owners)));
-        let to = named.map(|to| target::destination(&mut live, to, family)).transpose()?.or(address);
+        let to = named.map(|to| target::destination(&mut live, to, family)).transpose()?;
+        let to = to.map(|(netns, to)| (Some(netns), to)).or(address);
         let ask = ask(to)?;
         let source = target::resolve(&mut live, &args.target)?;
         let traced = trace::trace(&mut live, source.netns, &ask);
@@ -40,7 +43,7 @@ pub(super) fn run(args: &TraceArgs, style: Style, json: bool) -> Result<Outcome>
         let to = match named {
             Some(to) => {
                 let netns = recorded.resolve(to)?.netns;
-                Some(target::address_in(&mut recorded, netns, to, family)?)
+                Some((Some(netns), target::address_in(&mut recorded, netns, to, family)?))
             }
             None => address,
         };

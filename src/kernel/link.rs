@@ -206,7 +206,10 @@ fn decode_conf(conf: &mut DevConf, value: &[u8]) {
                 conf.proxy_arp = array(family, INET_CONF, 2).map(|v| v != 0);
                 conf.rp_filter = array(family, INET_CONF, 7).map(|v| v as u8);
             }
-            AF_INET6 => conf.forwarding6 = array(family, INET6_CONF, 0).map(|v| v != 0),
+            AF_INET6 => {
+                conf.forwarding6 = array(family, INET6_CONF, 0).map(|v| v != 0);
+                conf.disable_ipv6 = array(family, INET6_CONF, 26).is_some_and(|v| v != 0);
+            }
             _ => {}
         }
     }

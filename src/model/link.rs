@@ -31,6 +31,13 @@ impl LinkAddr {
         let scope = if link_scope { 253 } else { 0 };
         LinkAddr { local, prefix_len, link_scope, scope, peer: None, flags: 0 }
     }
+
+    /// It is known that nobody else has it, or taken to be so: IPv6 asks the segment before (`IFA_F_TENTATIVE`).
+    pub fn is_usable(&self) -> bool {
+        const OPTIMISTIC: u32 = 0x04;
+        const TENTATIVE: u32 = 0x40;
+        self.flags & TENTATIVE == 0 || self.flags & OPTIMISTIC != 0
+    }
 }
 
 /// All of an address, for recordings: what is shown of it elsewhere is less.
@@ -241,6 +248,9 @@ pub struct DevConf {
     pub forwarding4: Option<bool>,
     /// `net.ipv6.conf.<link>.forwarding`.
     pub forwarding6: Option<bool>,
+    /// `net.ipv6.conf.<link>.disable_ipv6`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disable_ipv6: bool,
     /// `net.ipv4.conf.<link>.proxy_arp`.
     pub proxy_arp: Option<bool>,
     /// `net.ipv4.conf.<link>.rp_filter`; the effective value is the greater one of this and `conf.all`.

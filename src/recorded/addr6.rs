@@ -8,7 +8,6 @@ use crate::model::{IfIndex, Link, LinkAddr};
 const TEMPORARY: u32 = 0x01;
 const OPTIMISTIC: u32 = 0x04;
 const DEPRECATED: u32 = 0x20;
-const TENTATIVE: u32 = 0x40;
 
 /// The table of RFC 6724, as the kernel has it: prefix, length, label; the longest first.
 const LABELS: [(u128, u32, u8); 10] = [
@@ -79,8 +78,7 @@ pub(super) fn select(space: &Space, by: Option<IfIndex>, dst: Ipv6Addr) -> Optio
 fn candidates(link: &Link) -> impl Iterator<Item = Candidate<'_>> {
     link.addrs.iter().filter_map(move |addr| {
         let IpAddr::V6(ip) = addr.local else { return None };
-        let usable = addr.flags & TENTATIVE == 0 || addr.flags & OPTIMISTIC != 0;
-        (usable && !ip.is_unspecified() && !ip.is_multicast()).then_some(Candidate { addr, ip, link })
+        (addr.is_usable() && !ip.is_unspecified() && !ip.is_multicast()).then_some(Candidate { addr, ip, link })
     })
 }
 

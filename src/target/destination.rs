@@ -30,9 +30,9 @@ pub fn address(target: &str, ipv6: Option<bool>) -> Result<Option<IpAddr>> {
 
 /// The address of the one whom the text means. `ipv6`: only one of that family will do; none: IPv4 is taken where there
 /// is both.
-pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<IpAddr> {
+pub fn destination(live: &mut Live, target: &str, ipv6: Option<bool>) -> Result<(NetnsId, IpAddr)> {
     let netns = find(live, target)?.netns;
-    address_in(live, netns, target, ipv6)
+    Ok((netns, address_in(live, netns, target, ipv6)?))
 }
 
 /// The address that others know a namespace by, which the text means.

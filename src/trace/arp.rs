@@ -11,17 +11,18 @@ impl Walk<'_> {
     pub(super) fn answers_for(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
         let answers = match ip {
             IpAddr::V4(_) => self.answers_for_v4(at, link, ip)?,
-            // A node solicitation is answered for the addresses of the link that it came by, and no other.
-            IpAddr::V6(_) => link.holds(ip),
+            // A node solicitation is answered for the addresses of the link that it came by, and no other; for those that
+            // another one may have or has, it is not.
+            IpAddr::V6(_) => link.addrs.iter().any(|addr| addr.local == ip && addr.is_usable()),
         };
-        Some(answers || self.is_proxied(at, link, ip)?)
+        Some(answers || ip.is_ipv6() && self.is_proxied_v6(at, link, ip)?)
     }
 
     fn answers_for_v4(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
         if link.noarp {
             return Some(false);
         }
-        let src = self.flow.src.filter(|src| src.is_ipv4() && self.carried.is_empty());
+        let src = self.flow.src.filter(IpAddr::is_ipv4);
         let flow = Flow { src, ..Flow::to(ip) };
         match self.topology.route_in(at, &flow) {
             // Every address of the namespace, not only those of the link that is asked, unless arp_ignore says so.
@@ -33,10 +34,18 @@ impl Walk<'_> {
                     Some(_) => None,
                 }
             }
-            // Proxy ARP, where the way to the address does not lead back to the one who asks.
-            Ok(RouteAnswer::Route(route)) if route.oif != Some(at.ifindex) => {
-                let own = link.conf.proxy_arp == Some(true);
-                Some(own || self.sysctl(at.netns, "ipv4/conf/all/proxy_arp").is_some_and(|v| v != 0))
+            // Proxy ARP: for what does not lead back to the one who asks, or, of a segment whose ports may not talk to each
+            // other, for what does. A look-up that succeeds says that it forwards, too.
+            Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Unicast => {
+                if route.oif == Some(at.ifindex) {
+                    return Some(self.is_on(at.netns, link, "proxy_arp_pvlan"));
+                }
+                if link.conf.proxy_arp == Some(true)
+                    || self.sysctl(at.netns, "ipv4/conf/all/proxy_arp").is_some_and(|v| v != 0)
+                {
+                    return Some(true);
+                }
+                self.topology.proxied(at, ip).ok()
             }
             // Its own address, and the sender is refused: the same refusal meets the packet and tells why.
             Ok(RouteAnswer::Refused(errno)) if link.holds(ip) && matches!(errno.as_str(), "EINVAL" | "EXDEV") => {
@@ -48,12 +57,15 @@ impl Walk<'_> {
         }
     }
 
-    fn is_proxied(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
-        if !self.topology.proxied(at, ip).ok()? {
-            return Some(false);
-        }
-        // IPv4 heeds its entries always, IPv6 only where it is told to.
-        Some(ip.is_ipv4() || self.greatest_v6(at.netns, link, "proxy_ndp").is_some_and(|v| v != 0))
+    /// IPv6 heeds its entries only where it is told to.
+    fn is_proxied_v6(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
+        let proxied = self.topology.proxied(at, ip).ok()?;
+        Some(proxied && self.greatest_v6(at.netns, link, "proxy_ndp").is_some_and(|v| v != 0))
+    }
+
+    /// An IPv4 switch is on for the link or for all of them.
+    fn is_on(&mut self, netns: NetnsId, link: &Link, name: &str) -> bool {
+        self.greatest(netns, link, name).is_some_and(|v| v != 0)
     }
 
     /// The value of a link's IPv4 sysctl that counts, where that is the greater one of its own and that of all links.

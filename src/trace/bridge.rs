@@ -1,24 +1,23 @@
 //! What a bridge does with a frame: up to its own namespace, out by a port, or nothing.
 
-use super::above::MACVLANS;
 use super::frame::Frame;
 use super::vlan::Vid;
 use super::walk::{Next, Walk};
-use crate::model::{
-    Action, FdbEntry, Gap, Hook, IfIndex, Level, Link, LinkId, LlAddr, Neigh, NeighState, Segment, Step, word,
-};
+use crate::model::{Action, FdbEntry, Hook, IfIndex, Level, Link, LinkId, LlAddr, Segment, Step, word};
 
 /// A segment shows this many of its ports; finding a holder may look at more.
 const SHOWN: usize = 8;
 
 /// Where a bridge sends a frame.
-enum Way {
+pub(super) enum Way {
     /// Up to its own namespace.
     Up,
+    /// Up, where it is ignored: the forwarding entry of a port says that the address is the machine's own.
+    Ignored(IfIndex, LlAddr),
     /// Out by a port.
     Port(IfIndex),
-    /// Nowhere: nobody on the segment is meant.
-    Nobody,
+    /// Nowhere: nobody on the segment is meant. Names ports that the frame is not flooded to.
+    Nobody(Vec<String>),
     /// That cannot be told.
     Unseen(String),
 }
@@ -46,13 +45,14 @@ impl Walk<'_> {
         }
         match self.way(at, &bridge, port.as_ref(), vid, &frame) {
             Way::Up => self.up(at, bridge, vid, frame),
+            Way::Ignored(index, mac) => self.ignored(Walk::beside(at, index), &bridge, mac, &frame),
             Way::Port(index) => self.out_by(Walk::beside(at, index), &bridge, port.as_ref(), vid, frame),
-            Way::Nobody => self.nobody_there(&bridge, vid, &frame),
+            Way::Nobody(unasked) => self.nobody_there(&bridge, vid, &frame, &unasked),
             Way::Unseen(why) => self.stop(Action::Unknown, why),
         }
     }
 
-    fn nobody_there(&mut self, bridge: &Link, vid: Vid, frame: &Frame) -> Next {
+    fn nobody_there(&mut self, bridge: &Link, vid: Vid, frame: &Frame, unasked: &[String]) -> Next {
         // That the sender has the wrong address of the bridge is said already.
         if self.findings.last().is_some_and(|finding| finding.id == "neigh-wrong") {
             let reason =
@@ -66,8 +66,14 @@ impl Walk<'_> {
             None => (format!("on {}", bridge.ifname), format!("port of {}", bridge.ifname)),
         };
         let reason = format!("nobody {within} has the address {}", frame.to);
-        let evidence = format!("no other {ports} leads to a holder of {}, and none leads out of the machine", frame.to);
-        let fix = vid.map(|vid| format!("if it is behind another port: bridge vlan add dev <port> vid {vid}"));
+        let mut evidence =
+            format!("no other {ports} leads to a holder of {}, and none leads out of the machine", frame.to);
+        let mut fix = vid.map(|vid| format!("if it is behind another port: bridge vlan add dev <port> vid {vid}"));
+        if let Some(first) = unasked.first() {
+            let sort = if frame.lladdr.is_some() { "flood" } else { "bcast_flood" };
+            evidence = format!("{evidence}; {sort} is off, so nobody is asked, at {}", unasked.join(", "));
+            fix = Some(self.to_type(format!("bridge link set dev {} {sort} on", word(first))));
+        }
         self.finding(Level::Fatal, "next-hop-absent", reason.clone(), evidence, fix);
         self.stop(Action::Dropped, reason)
     }
@@ -136,7 +142,7 @@ impl Walk<'_> {
 
     fn way(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: &Frame) -> Way {
         if let Some(mac) = frame.lladdr {
-            if let Some(way) = self.by_fdb(at, bridge, mac, vid) {
+            if let Some(way) = self.by_fdb(at, bridge, port, mac, vid) {
                 return way;
             }
             // Nobody has that address as far as is known, and the bridge itself has what is looked for.
@@ -149,14 +155,29 @@ impl Walk<'_> {
             return Way::Up;
         } else if let Ok(Some(neigh)) = self.topology.neigh(at, frame.to)
             && let Some(mac) = neigh.lladdr.filter(|_| neigh.state.is_valid())
-            && let Some(way) = self.by_fdb(at, bridge, mac, vid)
+            && (port.is_none() || self.still_there(at, mac, vid, frame))
+            && let Some(way) = self.by_fdb(at, bridge, port, mac, vid)
         {
             return way;
         }
         self.by_holder(at, bridge, port, vid, frame)
     }
 
-    fn by_fdb(&mut self, at: LinkId, bridge: &Link, mac: LlAddr, vid: Vid) -> Option<Way> {
+    /// Where the forwarding database sends what is for a link-layer address; none: it knows nothing of it.
+    pub(super) fn by_fdb(
+        &mut self,
+        at: LinkId,
+        bridge: &Link,
+        port: Option<&Link>,
+        mac: LlAddr,
+        vid: Vid,
+    ) -> Option<Way> {
+        if bridge.address == Some(mac) && port.is_none() {
+            return Some(Way::Unseen(format!(
+                "{mac} is the address of {} itself, and of another device",
+                bridge.ifname
+            )));
+        }
         if bridge.address == Some(mac) {
             let entry =
                 FdbEntry { mac, ifindex: bridge.ifindex, vlan: vid, state: "permanent".to_owned(), local: true };
@@ -170,127 +191,36 @@ impl Walk<'_> {
                 return None;
             }
         };
-        let way = if entry.local { Way::Up } else { Way::Port(entry.ifindex) };
+        let way = match port {
+            // The bridge hands it to its own namespace, which ignores what is for another address than that of the
+            // bridge or of the device that it came in by.
+            Some(port) if entry.local && port.address != Some(mac) => Way::Ignored(entry.ifindex, mac),
+            _ if entry.local => Way::Up,
+            _ => Way::Port(entry.ifindex),
+        };
         self.note_fdb(entry);
         Some(way)
+    }
+
+    fn ignored(&mut self, port: LinkId, bridge: &Link, mac: LlAddr, frame: &Frame) -> Next {
+        let link = match self.look(port) {
+            Ok(link) => link,
+            Err(end) => return end,
+        };
+        if let Some(own) = bridge.address.filter(|_| link.address == Some(mac)) {
+            let reason = self.neigh_wrong(&bridge.ifname, frame, mac, own);
+            return self.stop(Action::Dropped, reason);
+        }
+        let reason = format!("{} takes frames to {mac} for its own, and ignores them", bridge.ifname);
+        let evidence = format!("the forwarding entry of {mac} at {} is local, and no device here has it", link.ifname);
+        let fix = self.to_type(format!("bridge fdb del {mac} dev {} master", word(&link.ifname)));
+        self.finding(Level::Fatal, "fdb-local", reason.clone(), evidence, Some(fix));
+        self.stop(Action::Dropped, reason)
     }
 
     fn note_fdb(&mut self, entry: FdbEntry) {
         if let Some(hop) = self.hops.last_mut() {
             hop.fdb = Some(entry);
-        }
-    }
-
-    /// Nothing is learned about the address: the frame, or the question for its address, goes out by every port, and
-    /// the one behind which the holder is takes it.
-    fn by_holder(&mut self, at: LinkId, bridge: &Link, port: Option<&Link>, vid: Vid, frame: &Frame) -> Way {
-        let ports = match self.topology.ports(at) {
-            Ok(ports) => ports,
-            Err(gap) => {
-                let why = format!("the ports of {} could not be seen: {}", bridge.ifname, gap.why);
-                self.gap(gap);
-                return Way::Unseen(why);
-            }
-        };
-        let (mut exits, mut hidden, mut holders, mut above) = (Vec::new(), None, Vec::new(), None);
-        // An unknown address goes out by the ports that unknown unicast is flooded to, a question by those for broadcasts.
-        let floods = |link: &Link| {
-            link.port.as_ref().is_none_or(|p| if frame.lladdr.is_some() { p.flood } else { p.bcast_flood })
-        };
-        for candidate in ports.iter().filter(|c| port.is_none_or(|p| p.ifindex != c.ifindex)) {
-            let id = Walk::beside(at, candidate.ifindex);
-            // The list of ports says neither kind nor namespace of the other end.
-            let Ok(Some(link)) = self.topology.link(id) else { continue };
-            if !floods(&link) || !self.may_be_in(at, &link, vid) {
-                continue;
-            }
-            if !link.is_pair() || self.is_tagged(at, &link, vid) {
-                exits.push(link);
-                continue;
-            }
-            let far = self.topology.far_end(id, &link);
-            let (far, peer) = match far {
-                Ok(Some(far)) => (far, self.topology.link(far)),
-                Ok(None) => continue,
-                Err(gap) => {
-                    hidden = Some(gap);
-                    continue;
-                }
-            };
-            match peer {
-                // A pair that leads to another bridge may lead anywhere.
-                Ok(Some(peer)) if peer.master.is_some() => exits.push(link),
-                Ok(Some(peer)) if self.answers_for(far, &peer, frame.to) == Some(true) => holders.push((link, peer)),
-                Ok(Some(peer)) if self.topology.also_taken(far).is_ok_and(|taken| !taken.is_empty()) => {
-                    match self.held_above(far, &peer, frame) {
-                        Ok(Some(upper)) => holders.push((link, upper)),
-                        Ok(None) => {}
-                        Err(why) => above = Some(why),
-                    }
-                }
-                Ok(_) => {}
-                Err(gap) => hidden = Some(gap),
-            }
-        }
-        if let Some((link, peer)) = holders.first() {
-            self.resolved(frame, peer);
-            let way = Way::Port(link.ifindex);
-            if holders.len() > 1 {
-                let names: Vec<&str> = holders.iter().map(|(link, _)| link.ifname.as_str()).collect();
-                let message = format!("{} devices answer for {} on {}", holders.len(), frame.to, bridge.ifname);
-                let evidence = format!("behind the ports {}", names.join(", "));
-                let fix = Some("take the address from all but one of them; this is the way to the first".to_owned());
-                self.finding(Level::Critical, "duplicate-address", message, evidence, fix);
-            }
-            return way;
-        }
-        match (exits.as_slice(), hidden) {
-            ([exit], None) => Way::Port(exit.ifindex),
-            ([], None) => match above {
-                Some(why) => Way::Unseen(why),
-                None => Way::Nobody,
-            },
-            (_, Some(gap)) => {
-                let why = format!("who has {} on {} could not be seen: {}", frame.to, bridge.ifname, gap.why);
-                self.gap(gap);
-                Way::Unseen(why)
-            }
-            (several, None) => {
-                let names: Vec<&str> = several.iter().map(|l| l.ifname.as_str()).collect();
-                self.gap(Gap::new(
-                    format!("the port of {} behind which {} is", bridge.ifname, frame.to),
-                    self.here(),
-                    "no neighbour and no forwarding entry says so yet",
-                ));
-                Way::Unseen(format!("{} floods it to {}", bridge.ifname, names.join(", ")))
-            }
-        }
-    }
-
-    /// A macvlan above the other end of a port has the address.
-    fn held_above(&mut self, far: LinkId, peer: &Link, frame: &Frame) -> Result<Option<Link>, String> {
-        let unseen = |why: &str| format!("a link above {} may have {}{why}", peer.ifname, frame.to);
-        let uppers = self.topology.uppers(far, &MACVLANS).map_err(|gap| unseen(&format!(": {}", gap.why)))?;
-        if uppers.is_empty() {
-            return Err(unseen(", and which links are there is not seen"));
-        }
-        let holds = |(id, link): &(LinkId, Link)| {
-            link.up
-                && frame
-                    .lladdr
-                    .map_or(self.answers_for(*id, link, frame.to) == Some(true), |mac| link.address == Some(mac))
-        };
-        Ok(uppers.into_iter().find(holds).map(|(_, link)| link))
-    }
-
-    /// Notes at the hop that sent the frame whose address it would learn.
-    pub(super) fn resolved(&mut self, frame: &Frame, holder: &Link) {
-        let sender = self.hops.iter_mut().rev().find(|h| h.route.is_some());
-        if let Some(hop) = sender
-            && hop.neigh.is_none()
-            && holder.address.is_some()
-        {
-            hop.neigh = Some(Neigh { dst: frame.to, lladdr: holder.address, state: NeighState::None });
         }
     }
 

@@ -15,6 +15,8 @@ mod netfilter;
 mod refused;
 mod reply;
 mod route;
+mod segment;
+mod source;
 mod start;
 mod tests;
 mod tunnel;
@@ -23,13 +25,15 @@ mod walk;
 
 use std::net::IpAddr;
 
-use crate::model::{Action, Finding, Gap, NetnsId, Path, Topology, Traffic};
+use crate::model::{Action, Finding, Gap, Level, NetnsId, Path, Topology, Traffic, Verdict};
 
 /// What is asked of a trace.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Ask {
     /// Follow packets to this address only.
     pub to: Option<IpAddr>,
+    /// Whose address that is, where somebody was named.
+    pub meant: Option<NetnsId>,
     /// Give the packets this source address; none: the one that the namespace picks.
     pub from: Option<IpAddr>,
     /// What else the packets have.
@@ -82,12 +86,29 @@ fn best(topology: &mut dyn Topology, from: NetnsId, start: start::Start, index: 
     tries.find(|(path, ..)| path.verdict.action != Action::Dropped).unwrap_or(first)
 }
 
+/// The packet arrives, and not at the one who was named: somebody else has the address, too.
+fn taken_by_another(topology: &dyn Topology, meant: NetnsId, path: &mut Path, index: usize) -> Option<Finding> {
+    let (hop, last) = path.hops.iter().enumerate().next_back()?;
+    // One that is known in part alone may be the same.
+    let another = last.netns.ino()? != meant.ino()?;
+    if !another || path.verdict.action != Action::Delivered {
+        return None;
+    }
+    let (there, dst, meant) = (&last.netns_name, path.dst?, topology.netns(meant).name);
+    let message = format!("{there} takes it instead of {meant}: {dst} is an address of both");
+    let evidence = format!("{dst} is an address of {meant}, and the way there ends in {there}");
+    let fix = Some("take the address from one of them".to_owned());
+    path.verdict = Verdict { action: Action::Dropped, reason: message.clone(), ..path.verdict.clone() };
+    Some(Finding { level: Level::Fatal, id: "address-elsewhere".to_owned(), path: index, hop, message, evidence, fix })
+}
+
 /// Follows packets of a namespace.
 pub fn trace(topology: &mut dyn Topology, from: NetnsId, ask: &Ask) -> Traced {
     let mut traced = Traced::default();
     for start in start::starts(topology, from, ask, &mut traced) {
         let index = traced.paths.len();
-        let (path, findings, gaps) = best(topology, from, start, index);
+        let (mut path, mut findings, gaps) = best(topology, from, start, index);
+        findings.extend(ask.meant.and_then(|meant| taken_by_another(topology, meant, &mut path, index)));
         // Two routes can come to the same: a rule on the source leads the packets of one the way of the other.
         if traced.paths.iter().any(|known| known.to == path.to && known.hops == path.hops) && !path.hops.is_empty() {
             continue;

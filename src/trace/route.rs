@@ -2,11 +2,10 @@
 //! own answer decides; what it refuses is told apart by the facts around it.
 
 use super::frame::Frame;
-use super::refused::refusal;
 use super::walk::{Next, Walk};
 use crate::model::{
-    Action, Flow, Gap, Hook, IfIndex, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer,
-    RouteType, Rule, Step,
+    Action, Gap, Hook, IfIndex, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer, RouteType,
+    Rule, Step,
 };
 
 impl Walk<'_> {
@@ -69,7 +68,9 @@ impl Walk<'_> {
                 self.doubt(from);
                 Ok(route)
             }
-            Ok(RouteAnswer::Refused(errno)) => Err(self.refused_by_route(from, &errno)),
+            Ok(RouteAnswer::Refused(errno)) => {
+                self.by_own_source(from, bound_to).ok_or_else(|| self.refused_by_route(from, &errno))
+            }
             Err(gap) => Err(self.unseen(gap)),
         }
     }
@@ -91,37 +92,8 @@ impl Walk<'_> {
         if self.carried.is_empty() { self.stop(Action::Delivered, reason) } else { self.decapsulate(netns) }
     }
 
-    /// A connection is looked up twice: without a source, and then with the one that this gave, which rules may send
-    /// elsewhere. IPv6 keeps the first answer.
-    fn with_source(&mut self, from: NetnsId, bound_to: Option<IfIndex>, first: Route) -> Result<Route, Next> {
-        let Some(src) = first.prefsrc.filter(|src| src.is_ipv4() && self.flow.src.is_none()) else { return Ok(first) };
-        let flow = Flow { src: Some(src), ..self.flow };
-        match self.topology.route_out(from, &flow, bound_to) {
-            Ok(RouteAnswer::Route(second)) => {
-                // Of several next hops each source may have its own.
-                let other_way = (second.oif, second.gateway) != (first.oif, first.gateway);
-                if other_way && second.nexthops.len() < 2 {
-                    self.flow.src = Some(src);
-                    let name = self.topology.netns(from).name;
-                    self.gap(Gap::new(
-                        "the way of datagrams without a connection",
-                        name,
-                        format!("a rule sends packets from {src} another way than those that have no source yet; the path is that of a connection"),
-                    ));
-                }
-                Ok(Route { prefsrc: Some(src), ..second })
-            }
-            Ok(RouteAnswer::Refused(errno)) => {
-                let name = self.topology.netns(from).name;
-                let reason = format!("{}, once it has the source {src}", refusal(&errno, &name, &self.flow));
-                Err(self.stop(Action::Dropped, reason))
-            }
-            Err(_) => Ok(first),
-        }
-    }
-
     /// Records what a routing decision of a namespace did not take into account.
-    fn doubt(&mut self, netns: NetnsId) {
+    pub(super) fn doubt(&mut self, netns: NetnsId) {
         let ipv6 = self.flow.dst.is_ipv6();
         let name = self.topology.netns(netns).name;
         if let Some(why) = self.topology.doubt(netns, ipv6) {
@@ -164,6 +136,9 @@ impl Walk<'_> {
     /// The packet has come to a namespace by a link.
     pub(super) fn input(&mut self, at: LinkId, link: Link) -> Next {
         self.note_chains(at.netns, &[Hook::Prerouting, Hook::Ingress]);
+        if let Some(end) = self.ipv6_is_off(at, &link) {
+            return end;
+        }
         let route = match self.topology.route_in(at, &self.flow) {
             Ok(RouteAnswer::Route(route)) => route,
             Ok(RouteAnswer::Refused(errno)) => {
@@ -187,6 +162,9 @@ impl Walk<'_> {
                 // the whole namespace: that of the link only says whether it behaves as a router's.
                 if self.flow.dst.is_ipv6() && !self.forwards_v6(at.netns, &link) {
                     return self.not_forwarding(&link, "net.ipv6.conf.all.forwarding");
+                }
+                if let Some(end) = self.beyond_scope() {
+                    return end;
                 }
                 self.note_chains(at.netns, &[Hook::Forward]);
                 self.leaves_domain(at, &link, &route);
@@ -256,6 +234,11 @@ impl Walk<'_> {
         self.note_chains(netns, &[Hook::Postrouting]);
         if !link.up {
             return self.down(&link);
+        }
+        if neigh.as_ref().is_none_or(|n| n.lladdr == link.address)
+            && let Some(end) = self.asks_nobody(&link, to)
+        {
+            return end;
         }
         let failed = neigh.as_ref().is_some_and(|n| n.state == NeighState::Failed);
         if failed {

@@ -1,6 +1,7 @@
 //! The binary on real networks: every test builds nodes of namespaces with `ip` and `bridge`, asks podnet about them, and
 //! holds the answer against what `ip`, `bridge` and a real ping say. All of it happens in private namespaces.
 
+mod answers;
 mod attach;
 mod beside;
 mod broken;
@@ -16,8 +17,8 @@ mod isolate;
 mod kinds;
 mod lookups;
 mod mended;
-mod netfilter;
 mod needs;
+mod netfilter;
 mod node;
 mod outside;
 mod overlay;
@@ -86,6 +87,7 @@ fn main() -> ExitCode {
     };
     let strict = node::in_ci();
     let all = [
+        answers::tests(),
         attach::tests(),
         beside::tests(),
         broken::tests(),
