@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use rtnetlink::packet_core::{DecodeError, NlasIterator};
 
 use super::link::Where;
 use super::socket::{Dump, Refused, Socket};

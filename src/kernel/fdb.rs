@@ -1,10 +1,10 @@
 //! A bridge's forwarding database: one entry by link-layer address, never the whole of it; and the addresses that a link
 //! takes frames for.
 
+use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
-use rtnetlink::packet_core::{DecodeError, Parseable};
 
 use super::nla::{self, ip_of, u16_of, u32_of};
 use super::socket::{Dump, Refused, Socket};

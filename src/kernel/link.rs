@@ -1,10 +1,10 @@
 //! Links: RTM_GETLINK by index, as a dump, and as a bridge's ports. Reads in place only the attributes that are wanted:
 //! one that podnet has no use for, or that a newer kernel writes differently, must not cost a whole link.
 
+use netlink_packet_core::DecodeError;
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
-use rtnetlink::packet_core::DecodeError;
 
 use super::linkinfo;
 use super::nla::{self, text_of, u32_of};

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
-use rtnetlink::packet_core::{DecodeError, Parseable};
 
 use super::socket::{Refused, Socket};
 use crate::model::{IfIndex, LlAddr, Neigh, NeighState};

@@ -1,6 +1,6 @@
 //! Nexthop objects: RTM_GETNEXTHOP by id. Only their members and weights; which one is taken the look-up itself says.
 
-use rtnetlink::packet_core::DecodeError;
+use netlink_packet_core::DecodeError;
 
 use super::nla::{self, ip_of, u32_of};
 use super::socket::{Refused, Request, Socket};

@@ -1,6 +1,6 @@
 //! Base chains of nftables: one dump of NFT_MSG_GETCHAIN for a namespace. What their rules say is not read.
 
-use rtnetlink::packet_core::DecodeError;
+use netlink_packet_core::DecodeError;
 
 use super::nla::{self, text_of};
 use super::socket::{Dump, Refused, Request, Socket};

@@ -2,9 +2,9 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
+use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
-use rtnetlink::packet_core::{DecodeError, Parseable};
 
 use super::socket::{Dump, Refused, Socket};
 use crate::model::{Nsid, Pid};

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netlink_packet_core::{DecodeError, Parseable};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{DecodeError, Parseable};
 
 use super::socket::{Dump, Refused, Socket};
 use crate::model::{Rule, TableId};

@@ -7,15 +7,14 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::time::Duration;
 
+use netlink_packet_core::{
+    DecodeError, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN,
+    NetlinkBuffer, NetlinkSerializable, NlasIterator,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use nix::errno::Errno;
 use nix::libc::{MSG_TRUNC, SOL_SOCKET, getsockopt, socklen_t};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rtnetlink::packet_core::{
-    DecodeError, ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NLMSG_OVERRUN, NetlinkBuffer, NetlinkSerializable, NlasIterator,
-};
-use rtnetlink::sys;
 
 /// A link with many virtual functions does not fit 32 KiB; the kernel never makes a message greater than this.
 const BUFFER: usize = 64 * 1024;
@@ -53,13 +52,6 @@ impl From<io::Error> for Refused {
 impl From<DecodeError> for Refused {
     fn from(e: DecodeError) -> Self {
         Refused { errno: Errno::EPROTO, words: Some(format!("undecodable answer: {e}")) }
-    }
-}
-
-/// For an answer that rtnetlink decoded. It keeps no flags, so its sockets must not ask for capped acknowledgements.
-impl From<&ErrorMessage> for Refused {
-    fn from(message: &ErrorMessage) -> Self {
-        refused(message.raw_code(), false, &message.header)
     }
 }
 
@@ -111,7 +103,7 @@ impl From<RouteNetlinkMessage> for Request {
 /// A netlink socket; it stays in the namespace that it was made in.
 #[derive(Debug)]
 pub struct Socket {
-    inner: sys::Socket,
+    inner: netlink_sys::Socket,
     sequence: u32,
     buffer: Vec<u8>,
 }
@@ -119,17 +111,17 @@ pub struct Socket {
 impl Socket {
     /// A socket in the namespace of the calling thread.
     pub fn open() -> io::Result<Socket> {
-        Socket::of(sys::protocols::NETLINK_ROUTE)
+        Socket::of(netlink_sys::protocols::NETLINK_ROUTE)
     }
 
     /// A socket in the namespace of the calling thread that netfilter answers. Opening it and asking by it can load
     /// modules where there is no netfilter yet: see whether there is before.
     pub fn open_netfilter() -> io::Result<Socket> {
-        Socket::of(sys::protocols::NETLINK_NETFILTER)
+        Socket::of(netlink_sys::protocols::NETLINK_NETFILTER)
     }
 
     fn of(protocol: isize) -> io::Result<Socket> {
-        let inner = sys::Socket::new(protocol)?;
+        let inner = netlink_sys::Socket::new(protocol)?;
         // Old kernels refuse both; answers are then less exact or less wordy, and still right.
         let _ = inner.set_netlink_get_strict_chk(true);
         let _ = inner.set_ext_ack(true);
@@ -140,7 +132,7 @@ impl Socket {
     pub fn again(&self) -> io::Result<Socket> {
         let fd = self.inner.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor was just made and is owned by nobody else.
-        let inner = unsafe { sys::Socket::from_raw_fd(fd.into_raw_fd()) };
+        let inner = unsafe { netlink_sys::Socket::from_raw_fd(fd.into_raw_fd()) };
         Ok(Socket { inner, sequence: self.sequence, buffer: Vec::with_capacity(BUFFER) })
     }
 

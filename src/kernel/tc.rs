@@ -1,6 +1,6 @@
 //! Filters of tc at a link: RTM_GETTFILTER for both sides of clsact. Which ones there are, not what they do.
 
-use rtnetlink::packet_core::DecodeError;
+use netlink_packet_core::DecodeError;
 
 use super::nla::{self, text_of, u32_of};
 use super::socket::{Dump, Refused, Request, Socket};

@@ -1,6 +1,6 @@
 //! VLANs of bridge ports: RTM_GETVLAN (Linux 5.6).
 
-use rtnetlink::packet_core::DecodeError;
+use netlink_packet_core::DecodeError;
 
 use super::nla::{self, u16_of};
 use super::socket::{Dump, Refused, Request, Socket};

@@ -7,10 +7,10 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkAttribute;
 use nix::errno::Errno;
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 
 use super::{message, nat, store};
 use crate::error::{Error, ErrorId, Result};

@@ -10,8 +10,9 @@ use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage, MacVlanMode,
 };
-use netlink_packet_route::route::{self, RouteMessage, RouteProtocol, RouteScope};
-use rtnetlink::RouteMessageBuilder;
+use netlink_packet_route::route::{
+    self, RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+};
 
 use crate::model::{IfIndex, NewLink, RouteType};
 
@@ -98,20 +99,29 @@ pub fn addr(index: IfIndex, addr: IpNet, nodad: bool, link_scope: bool) -> Addre
 
 /// RTM_NEWROUTE into the main table; none where destination and gateway are of different families.
 pub fn route(kind: RouteType, dst: IpNet, gateway: Option<IpAddr>, oif: Option<IfIndex>) -> Option<RouteMessage> {
-    let mut builder = RouteMessageBuilder::<IpAddr>::new()
+    if gateway.is_some_and(|gateway| gateway.is_ipv4() != dst.addr().is_ipv4()) {
+        return None;
+    }
+    let address = |ip| match ip {
+        IpAddr::V4(ip) => RouteAddress::Inet(ip),
+        IpAddr::V6(ip) => RouteAddress::Inet6(ip),
+    };
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: if dst.addr().is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 },
+        destination_prefix_length: dst.prefix_len(),
+        table: RouteHeader::RT_TABLE_MAIN,
         // What `ip route add` says.
-        .protocol(RouteProtocol::Boot)
-        .kind(route_kind(kind))
-        .scope(scope(kind, gateway))
-        .destination_prefix(dst.network(), dst.prefix_len())
-        .ok()?;
-    if let Some(gateway) = gateway {
-        builder = Some(builder).filter(|_| gateway.is_ipv4() == dst.addr().is_ipv4())?.gateway(gateway).ok()?;
-    }
-    if let Some(IfIndex(index)) = oif {
-        builder = builder.output_interface(index);
-    }
-    Some(builder.build())
+        protocol: RouteProtocol::Boot,
+        scope: scope(kind, gateway),
+        kind: route_kind(kind),
+        ..RouteHeader::default()
+    };
+    let prefix = Some(dst.network()).filter(|_| dst.prefix_len() > 0);
+    message.attributes.extend(prefix.map(|ip| RouteAttribute::Destination(address(ip))));
+    message.attributes.extend(gateway.map(|ip| RouteAttribute::Gateway(address(ip))));
+    message.attributes.extend(oif.map(|IfIndex(index)| RouteAttribute::Oif(index)));
+    Some(message)
 }
 
 fn route_kind(kind: RouteType) -> route::RouteType {

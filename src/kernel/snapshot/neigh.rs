@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::neighbour::{NeighbourFlags, NeighbourMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{DecodeError, NlasIterator};
 
 use crate::kernel::socket::{Dump, Refused, Socket};
 use crate::model::{IfIndex, LlAddr, NeighState, RecordedFdb, RecordedNeigh};

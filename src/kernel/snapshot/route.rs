@@ -5,9 +5,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use netlink_packet_core::{DecodeError, NlaBuffer, NlasIterator};
 use netlink_packet_route::route::{RouteLwEnCapType, RouteMessage, RouteProtocol};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{DecodeError, NlaBuffer, NlasIterator};
 
 use crate::kernel::socket::{Dump, Refused, Socket};
 use crate::model::{

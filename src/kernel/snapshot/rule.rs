@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::rule::RuleMessage;
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::packet_core::{DecodeError, NlasIterator};
 
 use crate::kernel::socket::{Dump, Refused, Socket};
 use crate::kernel::text;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use netlink_packet_core::NlasIterator;
 use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::libc;
 use nix::sys::stat::Mode;
 use nix::unistd;
-use rtnetlink::packet_core::NlasIterator;
 
 use crate::kernel::nla;
 use crate::kernel::socket::{Request, Socket};

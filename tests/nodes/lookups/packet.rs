@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use netlink_packet_core::{DefaultNla, Parseable};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType as Wire, RouteVia,
 };
@@ -9,7 +10,6 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use podnet::kernel::socket::{Refused, Socket};
 use podnet::model::{Flow, IfIndex, Proto, RouteAnswer, RouteType, Traffic};
 use podnet::recorded::{Packet, Ways};
-use rtnetlink::packet_core::{DefaultNla, Parseable};
 
 use super::random::Random;
 use super::world::{LINKS, World, ip};
