@@ -1,7 +1,8 @@
 //! Writing a recording to a file, compressed where the name says so.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
@@ -23,21 +24,37 @@ pub fn packed(facts: RecordedFacts) -> Packed {
     Packed(to_raw_value(&facts).ok())
 }
 
-/// Writes a recording; gzip where the name ends in `.gz`. A file that was there is only replaced by a whole one.
+/// Writes a recording; gzip where the name ends in `.gz`. A file that was there is only replaced by a whole one and keeps
+/// its mode; what is no plain file is written to as it is.
 pub fn write<F: Serialize>(snapshot: &Snapshot<F>, path: &Path) -> Result<()> {
-    let part = beside(path);
-    let written = write_to(snapshot, &part, path).and_then(|()| fs::rename(&part, path));
-    written.map_err(|cause| {
-        let _ = fs::remove_file(&part);
+    put(snapshot, path).map_err(|cause| {
         Error::new(ErrorId::Failed, format!("the snapshot could not be written to {}", path.display()))
             .because(cause)
             .hint("name a file in a folder that you may write to with -o")
     })
 }
 
-fn write_to<F: Serialize>(snapshot: &Snapshot<F>, part: &Path, path: &Path) -> io::Result<()> {
-    let file = BufWriter::new(File::create_new(part)?);
-    if path.extension().is_some_and(|ending| ending == "gz") {
+fn put<F: Serialize>(snapshot: &Snapshot<F>, path: &Path) -> io::Result<()> {
+    let zip = path.extension().is_some_and(|ending| ending == "gz");
+    let there = match fs::metadata(path) {
+        Ok(there) if !there.is_file() => return write_to(snapshot, File::options().write(true).open(path)?, zip),
+        Ok(there) => Some(there),
+        // A link to nowhere is no place for a file of its own.
+        Err(e) if e.kind() == ErrorKind::NotFound && !path.is_symlink() => None,
+        Err(e) => return Err(e),
+    };
+    let place = there.as_ref().map_or_else(|| Ok(path.to_owned()), |_| fs::canonicalize(path))?;
+    let part = beside(&place);
+    // A map of the network is not for everybody.
+    let file = File::options().write(true).create_new(true).mode(0o600).open(&part)?;
+    let ready = there.map_or(Ok(()), |there| file.set_permissions(there.permissions()));
+    let written = ready.and_then(|()| write_to(snapshot, file, zip)).and_then(|()| fs::rename(&part, &place));
+    written.inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+fn write_to<F: Serialize>(snapshot: &Snapshot<F>, file: File, zip: bool) -> io::Result<()> {
+    let file = BufWriter::new(file);
+    if zip {
         // The fastest level makes a twentieth of it already.
         let mut zipped = GzEncoder::new(file, Compression::fast());
         serde_json::to_writer(&mut zipped, snapshot)?;

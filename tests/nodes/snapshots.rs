@@ -23,6 +23,7 @@ pub fn tests() -> Vec<Test> {
         test!(list_of_a_recording_is_the_live_one, Tools),
         test!(sysctls_are_those_of_proc, Tools),
         test!(files_of_every_sort_are_read, Tools),
+        test!(files_are_written_where_a_path_leads, Tools),
         test!(hostile_files_are_refused),
         test!(machines_on_one_cable_are_one_network, Tools),
         test!(machines_with_an_overlay_are_one_network, Tools),
@@ -125,6 +126,23 @@ fn files_of_every_sort_are_read() {
     assert!(node.succeeds("cd /run; test $(wc -c <e.json.gz) -lt $(wc -c <e.json) && [ $(ls | grep -c part) = 0 ]"));
     let lost = node.podnet("snapshot --json -o /nowhere/a.json").refusal();
     assert_eq!(lost["id"], "failed");
+}
+
+/// What is no plain file is written to and stays; a link stays a link. Who may not see the network may not read of it.
+fn files_are_written_where_a_path_leads() {
+    let node = Node::new();
+    node.sh(&format!(
+        "cd /run; umask 022; mkfifo fifo; (timeout 20 cat fifo >through) & {PODNET} snapshot -o fifo >said; test -p fifo; wait
+         ln -s /proc/self/fd/1 out; {PODNET} snapshot --json -o out | cat >piped; test -L out
+         ln -s nowhere/new.json gone; ! {PODNET} snapshot -o gone 2>said; test -L gone; rm gone
+         touch old.json; chmod 640 old.json; ln -s old.json link.json
+         {PODNET} snapshot -o link.json >said; test -L link.json; {PODNET} snapshot -o new.json >said"
+    ));
+    for file in ["through", "piped", "old.json", "new.json"] {
+        let document: Value = serde_json::from_str(&node.sh(&format!("cat /run/{file}"))).unwrap();
+        assert_eq!(document["kind"], "snapshot", "{file}");
+    }
+    assert_eq!(node.sh("cd /run; stat -c %a old.json new.json; ls | grep part || true"), "640\n600\n");
 }
 
 fn hostile_files_are_refused() {
