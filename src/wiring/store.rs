@@ -2,7 +2,7 @@
 //! the name of the link; `last_reserved_ip.<range>` where to go on; `lock` whose turn it is.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -90,17 +90,35 @@ pub fn taken(dir: &Path) -> io::Result<Vec<IpAddr>> {
 
 /// The address that a range gave away last.
 pub fn last(dir: &Path, range: usize) -> Option<IpAddr> {
-    fs::read_to_string(dir.join(format!("last_reserved_ip.{range}"))).ok()?.trim().parse().ok()
+    read(&dir.join(format!("last_reserved_ip.{range}"))).ok()?.trim().parse().ok()
+}
+
+/// What a file of a store says. Others may put there what leads elsewhere, never ends, or is waited for in vain.
+fn read(place: &Path) -> io::Result<String> {
+    /// Many times what podnet and the plugins write.
+    const MOST: u64 = 4096;
+    let no_file = || io::Error::new(ErrorKind::InvalidData, "no plain file");
+    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(place);
+    let file = file.map_err(|e| match e.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ELOOP | Errno::ENXIO) => no_file(),
+        _ => e,
+    })?;
+    if !file.metadata()?.is_file() {
+        return Err(no_file());
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Who has which address of a network.
 pub fn entries(dir: &Path) -> io::Result<Vec<Entry>> {
     let mut found = Vec::new();
     for addr in taken(dir)? {
-        match fs::read_to_string(dir.join(addr.to_string())) {
+        match read(&dir.join(addr.to_string())) {
             Ok(text) => found.push(entry(addr, &text)),
             // Given back since, or nothing that podnet or the plugins write.
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::InvalidData) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) => {}
             Err(e) => return Err(e),
         }
     }
@@ -191,7 +209,7 @@ fn write_private(place: &Path, text: String) -> io::Result<()> {
 /// Gives an address back, if it is still the one's who says so.
 pub(super) fn release(store: &str, addr: IpAddr, id: &str) -> io::Result<()> {
     let place = Path::new(store).join(addr.to_string());
-    match fs::read_to_string(&place) {
+    match read(&place) {
         Ok(text) if entry(addr, &text).id == id => match fs::remove_file(&place) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => Ok(()),
@@ -201,6 +219,8 @@ pub(super) fn release(store: &str, addr: IpAddr, id: &str) -> io::Result<()> {
             let _ = fs::remove_file(place.with_file_name(UNFINISHED));
             Ok(())
         }
+        // Nobody's, or another one's.
+        Err(e) if e.kind() == ErrorKind::InvalidData => Ok(()),
         Err(e) => Err(e),
         Ok(_) => Ok(()),
     }

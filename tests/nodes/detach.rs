@@ -15,6 +15,8 @@ pub fn tests() -> Vec<Test> {
         test!(a_bridge_that_is_to_stay, Tools),
         test!(a_bridge_that_others_use_stays, Tools),
         test!(a_pod_that_changes_its_link_cannot_fool_it, Tools),
+        test!(a_pod_with_a_link_of_its_own_cannot_lead_it_astray, Tools),
+        test!(a_store_with_other_things_in_it, Tools),
         test!(it_returns_when_the_link_is_gone, Tools, Strace),
         test!(leftovers_of_dead_pods, Tools, Nft),
         test!(what_cannot_be_removed_is_in_nobodys_way, Tools, Nft),
@@ -145,6 +147,56 @@ fn a_pod_that_changes_its_link_cannot_fool_it() {
     assert!(node.reaches("red", "10.213.0.1"));
     detach(&node, "red");
     same(&before, &state(&node), "after both");
+}
+
+fn a_pod_with_a_link_of_its_own_cannot_lead_it_astray() {
+    let node = node("blue red");
+    settings(&node);
+    let before = state(&node);
+    let host = attach(&node, "blue")["host_ifname"].as_str().unwrap().to_owned();
+    let alias = node.json(&format!("ip -j link show {host}"))[0]["ifalias"].as_str().unwrap().to_owned();
+    let id = alias.split_once('/').unwrap().0.to_owned();
+    // Nothing of this link is on the host, and what stands beside it the pod has written.
+    let says = |store: &str| {
+        node.sh(&format!(
+            "ip -n blue link add eth0 group 1886348398 type veth peer name eth1
+             ip -n blue link set eth0 alias '{id}/eth0 10.0.0.8 10.0.0.9 in {store}'"
+        ));
+    };
+    node.sh(&format!(
+        "ip -n blue link del eth0; mkdir /run/evil; mkfifo /run/evil/10.0.0.9; printf {id} >/run/evil/10.0.0.8"
+    ));
+    for store in ["/run/evil", "/var/lib/cni/networks/../../../../run/evil", "/var/lib/cni/networks/.."] {
+        says(store);
+        let (ok, text) = node.tries(&format!("timeout -s KILL 10 {PODNET} detach blue --json"));
+        let said: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert!(ok && removed(&said) == ["link"], "{said:#}");
+        assert!(said["notes"].to_string().contains("--ipam-dir"), "{said:#}");
+        assert!(node.succeeds("test -e /run/evil/10.0.0.8"));
+    }
+    // A directory that was named is where such are looked for.
+    node.sh("mkdir /run/named; mv /run/evil /run/named/net");
+    says("/run/named/net");
+    assert_eq!(removed(&detach(&node, "blue --ipam-dir /run/named")), ["link", "address", "address"]);
+    assert_eq!(node.sh("ls /run/named/net"), "10.0.0.9\n");
+    // What was taken for it is found by who it was.
+    assert_eq!(removed(&detach(&node, "blue")), ["bridge", "address"]);
+    same(&before, &state(&node), "after all");
+}
+
+fn a_store_with_other_things_in_it() {
+    let node = node("blue red");
+    settings(&node);
+    attach(&node, "blue");
+    node.sh(
+        "cd /var/lib/cni/networks/podnet0; mkfifo 10.213.0.99; ln -s /dev/zero 10.213.0.98; truncate -s 1T 10.213.0.97
+        rm last_reserved_ip.0; mkfifo last_reserved_ip.0; rm 10.213.0.2; mkfifo 10.213.0.2",
+    );
+    for command in ["detach --gc", "attach red --dry-run", "detach blue", "detach blue"] {
+        let (ok, text) = node.tries(&format!("timeout -s KILL 10 {PODNET} {command}"));
+        assert!(ok, "{command}: {text}");
+    }
+    assert_eq!(node.sh("cd /var/lib/cni/networks/podnet0; ls | grep -c 10.213"), "4\n");
 }
 
 fn it_returns_when_the_link_is_gone() {

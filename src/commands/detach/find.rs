@@ -1,6 +1,8 @@
 //! What podnet made for one namespace: read off the link itself, or, where that or the whole namespace is gone, off the
 //! host's links, the address store and the rules.
 
+use std::path::Path;
+
 use super::Doomed;
 use super::gc::Alive;
 use crate::cli::DetachArgs;
@@ -37,6 +39,14 @@ pub(super) fn find(live: &mut Live, args: &DetachArgs, typed: &str, source: Opti
     }
     let mut doomed = Doomed::default();
     match attachment.filter(|_| ours) {
+        // What stands beside a link inside, whoever is in there may have written.
+        Some(mut attachment) if far.is_none() => {
+            let astray = attachment.store.take_if(|store| !is_known(store, args));
+            doomed.notes.extend(astray.map(|store| {
+                format!("addresses in {store} stay: only {} says so; name the store with --ipam-dir", args.ifname)
+            }));
+            attached(&mut doomed, &attachment);
+        }
         Some(attachment) => attached(&mut doomed, &attachment),
         // Half made: what was taken for it is on disk.
         None if ours => doomed = left_over(live, args, |id| id.starts_with(&stem))?,
@@ -82,6 +92,13 @@ fn attached(doomed: &mut Doomed, attachment: &Attachment) {
         let entries = addrs.iter().map(|addr| Entry { addr: *addr, id: id.clone(), ifname: ifname.clone() });
         doomed.addresses.extend(entries.map(|entry| (store.clone(), entry)));
     }
+}
+
+/// A network of the store where all look, or of the one that was named.
+fn is_known(network: &str, args: &DetachArgs) -> bool {
+    let network = Path::new(network);
+    let of = |store: &Path| network.parent() == Some(store) && network.file_name().is_some();
+    of(Path::new(store::DIR)) || of(&args.ipam_dir)
 }
 
 /// The other end, where it is on the host.
