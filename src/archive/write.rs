@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::{Error, ErrorId, Result};
-use crate::model::{RecordedFacts, Snapshot};
+use crate::model::{RecordedFacts, Snapshot, harmless_json};
 
 /// What was read inside a namespace as it will be written: a small part of what it is otherwise.
 #[derive(Debug, Serialize)]
@@ -57,13 +59,26 @@ fn write_to<F: Serialize>(snapshot: &Snapshot<F>, file: File, zip: bool) -> io::
     if zip {
         // The fastest level makes a twentieth of it already.
         let mut zipped = GzEncoder::new(file, Compression::fast());
-        serde_json::to_writer(&mut zipped, snapshot)?;
+        snapshot.serialize(&mut Serializer::with_formatter(&mut zipped, Harmless))?;
         return zipped.finish()?.into_inner().map(drop).map_err(|e| e.into_error());
     }
     let mut file = file;
-    serde_json::to_writer(&mut file, snapshot)?;
+    snapshot.serialize(&mut Serializer::with_formatter(&mut file, Harmless))?;
     file.write_all(b"\n")?;
     file.into_inner().map(drop).map_err(|e| e.into_error())
+}
+
+/// People look into recordings, and then their names reach a terminal.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        to.write_all(harmless_json(fragment).as_bytes())
+    }
+
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, to: &mut W, fragment: &str) -> io::Result<()> {
+        to.write_all(harmless_json(fragment).as_bytes())
+    }
 }
 
 /// A name in the same folder that nobody else has.

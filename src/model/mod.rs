@@ -53,7 +53,7 @@ pub use snapshot::{
     RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedLink, RecordedNeigh, RecordedNetns,
     RecordedNexthop, RecordedPeer, RecordedPrograms, RecordedRoute, RecordedRule, RecordedVlans, RuleAction, Snapshot,
 };
-pub use text::text;
+pub use text::{harmless_json, is_harmless, text};
 pub use topology::{RouteAnswer, Seen, Topology};
 pub use tunnel::{Encap, Remote};
 pub use vlan::{PortVlan, Tag};

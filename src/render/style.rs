@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use owo_colors::OwoColorize;
 
-use crate::model::{Action, Level};
+use crate::model::{Action, Level, is_harmless};
 
 /// How the text may look on the device it is for.
 #[derive(Debug, Clone, Copy)]
@@ -91,12 +91,6 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-fn is_harmless(c: char) -> bool {
-    !(c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
 #[cfg(test)]
