@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         test!(a_store_with_other_things_in_it, Tools),
         test!(it_returns_when_the_link_is_gone, Tools, Strace),
         test!(leftovers_of_dead_pods, Tools, Nft),
+        test!(what_cannot_be_looked_at_is_not_dead, Tools, Strace),
         test!(what_cannot_be_removed_is_in_nobodys_way, Tools, Nft),
         test!(many_links_of_dead_pods_go_at_once, Tools),
     ]
@@ -243,6 +244,26 @@ fn leftovers_of_dead_pods() {
     detach(&node, "red");
     node.sh("rm /var/lib/cni/networks/podnet0/10.88.0.99; kill $(pidof sleep | tr ' ' '\\n' | grep -vx 1)");
     same(&before, &state(&node), "after all");
+}
+
+fn what_cannot_be_looked_at_is_not_dead() {
+    let node = node("blue");
+    settings(&node);
+    attach(&node, "blue");
+    node.sh("mount -t tmpfs tmpfs /run/netns");
+    for more in ["", "--yes"] {
+        let error = node.podnet(&format!("detach --gc {more} --json")).refusal();
+        assert!(error["message"].as_str().unwrap().contains("cannot be opened"), "{error}");
+    }
+    node.sh("umount /run/netns");
+    assert_eq!(node.podnet("detach --gc --yes").text(), NOTHING);
+    // Namespaces could be held where nobody may read what is mounted.
+    let pid = node.sh("( exec unshare -m sleep infinity >/dev/null 2>&1 </dev/null ) &
+        while [ $(readlink /proc/$!/ns/mnt) = $(readlink /proc/1/ns/mnt) ]; do :; done; echo $!");
+    let inject = format!("strace -f -qq -o /run/calls -P /proc/{}/mountinfo -e inject=openat:error=EMFILE", pid.trim());
+    let (ok, text) = node.tries(&format!("{inject} {PODNET} detach --gc --yes"));
+    assert!(!ok && text.contains("mounts of") && node.succeeds("grep INJECTED /run/calls"), "{text}");
+    assert!(node.reaches("blue", "10.213.0.1"));
 }
 
 fn what_cannot_be_removed_is_in_nobodys_way() {

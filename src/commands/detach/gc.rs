@@ -1,6 +1,7 @@
 //! `podnet detach --gc`: what podnet made for namespaces that are dead, or made half.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::time::Duration;
 
 use super::find::{own_links, rules, unreadable};
@@ -10,7 +11,7 @@ use crate::commands::attach::gather;
 use crate::error::{Error, ErrorId, Result};
 use crate::kernel::holders::{self, Depth};
 use crate::kernel::{Live, ports};
-use crate::model::{Attachment, Detached, HolderType, ID_PREFIX, Removed};
+use crate::model::{Attachment, Detached, HolderType, ID_PREFIX, NetnsId, Removed};
 use crate::wiring::store;
 use crate::wiring::{GROUP, Stop, Turn};
 
@@ -50,23 +51,52 @@ pub(super) struct Alive {
 
 impl Alive {
     pub(super) fn look() -> Result<Alive> {
+        let mut alive = Alive { in_use: HashSet::new() };
+        let closed = alive.add()?;
+        if closed.is_empty() {
+            return Ok(alive);
+        }
+        // They may have vanished meanwhile, and what was made for them is left over then.
+        match alive.add()?.into_iter().find(|(id, _)| closed.contains_key(id)) {
+            None => Ok(alive),
+            Some((id, cause)) => {
+                let message = format!("the namespace net:[{}] cannot be opened", id.ino().unwrap_or(0));
+                Err(Error::new(ErrorId::Failed, message).because(cause).hint(
+                    "podnet list shows what holds it; while it is there and closed, nobody can tell what is dead",
+                ))
+            }
+        }
+    }
+
+    /// Takes in what there is; those that cannot be opened, and why not.
+    fn add(&mut self) -> Result<HashMap<NetnsId, io::Error>> {
         let discovery = holders::discover(Depth::Deep);
         if !discovery.hidden.is_empty() {
             let message = format!("the namespaces of {} processes may not be looked at", discovery.hidden.len());
             return Err(Error::new(ErrorId::NoPermission, message)
                 .hint("run podnet as root: nobody else can tell which namespaces are dead"));
         }
-        let mut alive = Alive { in_use: HashSet::new() };
+        if let Some(gap) = discovery.unseen_holders() {
+            let message = format!("{} of {} could not be looked at: {}", gap.what, gap.at, gap.why);
+            return Err(Error::new(ErrorId::Failed, message)
+                .hint("they may hold a namespace, and so nobody can tell which are dead: try again"));
+        }
+        let mut closed = HashMap::new();
         for found in &discovery.namespaces {
             let keeps = |kind| matches!(kind, HolderType::Process | HolderType::Thread | HolderType::Mount);
             if !found.holders.iter().any(|holder| keeps(holder.holder)) {
                 continue;
             }
-            // It may have vanished since; what was made for it is left over then.
-            let Ok(socket) = found.open().and_then(|file| file.socket()) else { continue };
-            alive.in_use.insert(gather::stem_by(&socket, found.id)?);
+            match found.open().and_then(|file| file.socket()) {
+                Ok(socket) => {
+                    self.in_use.insert(gather::stem_by(&socket, found.id)?);
+                }
+                Err(cause) => {
+                    closed.insert(found.id, cause);
+                }
+            }
         }
-        Ok(alive)
+        Ok(closed)
     }
 
     /// The namespace that an id is of is there.

@@ -45,7 +45,7 @@ pub(super) fn survey(
         let mut mounts = tables.read(*pid, gaps);
         if mounts.len() > MOUNTS {
             mounts.truncate(MOUNTS);
-            gaps.push(Gap::new("mounts of namespaces", at(*pid), format!("only the first {MOUNTS} were looked at")));
+            gaps.push(Gap::new(super::MOUNTS, at(*pid), format!("only the first {MOUNTS} were looked at")));
         }
         for mount in mounts.into_iter().filter(|m| !own.contains(m)) {
             by_mount.entry(mount).or_default().push(*pid);
@@ -108,7 +108,7 @@ fn open_all(sightings: &Arc<Vec<Sighting>>, dev: u64, gaps: &mut Vec<Gap>) -> Ve
         let busy = Arc::new(Mutex::new(Pid(0)));
         let worker = Worker { sightings: sightings.clone(), dev, avoid: stuck.clone(), busy: busy.clone(), sender };
         if let Err(error) = thread::Builder::new().spawn(move || worker.run(next)) {
-            gaps.push(Gap::new("mounts of namespaces", "other mount namespaces", Refused::from(error).to_string()));
+            gaps.push(Gap::new(super::MOUNTS, "other mount namespaces", Refused::from(error).to_string()));
             break;
         }
         loop {
@@ -122,10 +122,10 @@ fn open_all(sightings: &Arc<Vec<Sighting>>, dev: u64, gaps: &mut Vec<Gap>) -> Ve
             }
         }
         let pid = busy.lock().map_or(Pid(0), |pid| *pid);
-        gaps.push(Gap::new("mounts of namespaces", at(pid), "a path does not answer"));
+        gaps.push(Gap::new(super::MOUNTS, at(pid), "a path does not answer"));
         stuck.insert(pid);
         if stuck.len() == STUCK {
-            gaps.push(Gap::new("mounts of namespaces", "other mount namespaces", "too many paths do not answer"));
+            gaps.push(Gap::new(super::MOUNTS, "other mount namespaces", "too many paths do not answer"));
             break;
         }
     }

@@ -25,6 +25,9 @@ pub use process::{files, processes};
 /// Where runtimes and `ip netns` keep names of namespaces.
 pub const NETNS_DIRS: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
+/// What a gap is called where mounts were not looked at that may be of namespaces.
+const MOUNTS: &str = "mounts of namespaces";
+
 /// How hard to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -47,6 +50,14 @@ pub struct Discovery {
     pub hidden: Vec<Pid>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+}
+
+impl Discovery {
+    /// A gap behind which a process or a mount could be that holds a namespace; none: all of those were seen.
+    pub fn unseen_holders(&self) -> Option<&Gap> {
+        let hides = |gap: &&Gap| ["network namespaces", "processes", "mounts", MOUNTS].contains(&gap.what.as_str());
+        self.gaps.iter().find(hides)
+    }
 }
 
 /// One namespace and what holds it.
