@@ -1,6 +1,6 @@
 //! Masquerading by rules in podnet's own nftables table, told to the `nft` program in the words that a plan shows.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -26,20 +26,16 @@ fn nft(args: &[&str]) -> io::Result<String> {
     let program = program().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "nft is in no directory of PATH"))?;
     // What is typed at the terminal is for podnet, which waits for the answer and then undoes what was done.
     let mut command = Command::new(program);
-    let mut child = command
+    let child = command
         .args(args)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let mut said = String::new();
-    if let Some(stdout) = &mut child.stdout {
-        stdout.read_to_string(&mut said)?;
-    }
     let output = child.wait_with_output()?;
     match output.status.success() {
-        true => Ok(said),
+        true => String::from_utf8(output.stdout).map_err(io::Error::other),
         false => {
             let words = String::from_utf8_lossy(&output.stderr);
             let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
