@@ -6,18 +6,21 @@ use super::nla::{self, text_of};
 use super::socket::{Dump, Refused, Request, Socket};
 use crate::model::{Chain, Hook};
 
-/// Base chains of the namespace of a netfilter socket that have rules, or a policy other than accept.
+/// Base chains of the namespace of a netfilter socket that have rules, or a policy other than accept; one that is bound to
+/// several devices once for each.
 pub fn chains(socket: &mut Socket) -> Result<Dump<Chain>, Refused> {
     /// NFNL_SUBSYS_NFTABLES and NFT_MSG_GETCHAIN.
     const GETCHAIN: u16 = 10 << 8 | 4;
     // struct nfgenmsg: any family, version, nothing
-    socket.dump(Request::raw(GETCHAIN, vec![0; HEADER]), decode)
+    let dump = socket.dump(Request::raw(GETCHAIN, vec![0; HEADER]), |payload| decode(payload).map(Some))?;
+    let Dump { items, undecodable, interrupted } = dump;
+    Ok(Dump { items: items.into_iter().flatten().collect(), undecodable, interrupted })
 }
 
 /// Length of `struct nfgenmsg`.
 const HEADER: usize = 4;
 
-fn decode(payload: &[u8]) -> Result<Option<Chain>, DecodeError> {
+fn decode(payload: &[u8]) -> Result<Vec<Chain>, DecodeError> {
     const CHAIN_TABLE: u16 = 1;
     const CHAIN_NAME: u16 = 3;
     const CHAIN_HOOK: u16 = 4;
@@ -26,19 +29,16 @@ fn decode(payload: &[u8]) -> Result<Option<Chain>, DecodeError> {
     const CHAIN_TYPE: u16 = 7;
     const HOOK_NUMBER: u16 = 1;
     const HOOK_PRIORITY: u16 = 2;
-    const HOOK_DEV: u16 = 3;
-    const HOOK_DEVS: u16 = 4;
     let Some((header, attributes)) = payload.split_at_checked(HEADER) else {
         return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
     };
     let find = |wanted: u16| nla::find(attributes, wanted);
     let number = |value: &[u8]| value.first_chunk().map(|b| u32::from_be_bytes(*b));
     // Without a hook rules jump to it, and that is all.
-    let Some(place) = find(CHAIN_HOOK) else { return Ok(None) };
-    let Some(family) = family(header[0]) else { return Ok(None) };
+    let Some(place) = find(CHAIN_HOOK) else { return Ok(Vec::new()) };
+    let Some(family) = family(header[0]) else { return Ok(Vec::new()) };
     let hooknum = nla::find(place, HOOK_NUMBER).and_then(number);
-    let Some(hook) = hooknum.and_then(|n| hook(family, n)) else { return Ok(None) };
-    let first_device = || nla::find(place, HOOK_DEVS).and_then(|devices| nla::find(devices, 1));
+    let Some(hook) = hooknum.and_then(|n| hook(family, n)) else { return Ok(Vec::new()) };
     let drops = find(CHAIN_POLICY).and_then(number) == Some(0);
     let chain = Chain {
         backend: "nf_tables".to_owned(),
@@ -48,12 +48,27 @@ fn decode(payload: &[u8]) -> Result<Option<Chain>, DecodeError> {
         kind: find(CHAIN_TYPE).map(text_of).unwrap_or_default(),
         hook,
         priority: nla::find(place, HOOK_PRIORITY).and_then(number).unwrap_or(0) as i32,
-        device: nla::find(place, HOOK_DEV).or_else(first_device).map(text_of),
+        device: None,
         policy: if drops { "drop" } else { "accept" }.to_owned(),
         // Rules cannot jump to a base chain, so its uses are its rules.
         rules: find(CHAIN_USE).and_then(number).unwrap_or(0),
     };
-    Ok((chain.rules > 0 || drops).then_some(chain))
+    if chain.rules == 0 && !drops {
+        return Ok(Vec::new());
+    }
+    Ok(devices(place).into_iter().map(|device| Chain { device, ..chain.clone() }).collect())
+}
+
+/// The devices that a hook is bound to; none stands for every device, also for those that a pattern means.
+fn devices(hook: &[u8]) -> Vec<Option<String>> {
+    const HOOK_DEV: u16 = 3;
+    const HOOK_DEVS: u16 = 4;
+    const DEVICE_NAME: u16 = 1;
+    let name = |(kind, value): (u16, &[u8])| (kind == DEVICE_NAME).then(|| text_of(value));
+    match nla::find(hook, HOOK_DEVS) {
+        Some(several) => nla::each(several).map(name).collect(),
+        None => vec![nla::find(hook, HOOK_DEV).map(text_of)],
+    }
 }
 
 /// The words of `nft` for `NFPROTO_*`.

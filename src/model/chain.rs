@@ -41,7 +41,7 @@ pub struct Chain {
     pub hook: Hook,
     /// Order within the hook: the lowest is first (`NFTA_HOOK_PRIORITY`).
     pub priority: i32,
-    /// Device that it is bound to (`NFTA_HOOK_DEV`, the first of `NFTA_HOOK_DEVS`).
+    /// Device that it is bound to (`NFTA_HOOK_DEV`, one of `NFTA_HOOK_DEVS`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What becomes of packets that no rule decides: `accept` or `drop` (`NFTA_CHAIN_POLICY`).

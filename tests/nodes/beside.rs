@@ -83,17 +83,20 @@ fn chains_of_other_families_and_devices_are_left_out() {
         table netdev dev {
             chain a { type filter hook ingress device vetha priority 0; policy accept; ip daddr 10.99.0.1 drop; }
             chain b { type filter hook ingress device vethb priority 0; policy accept; ip daddr 10.99.0.1 drop; }
+            chain m { type filter hook ingress devices = { vetha, vethb } priority 1; policy accept; ip daddr 10.99.0.1 drop; }
         }
         table arp arps { chain c-in { type filter hook input priority filter; policy drop; }; }
 END
     ");
     let four = node.trace(&format!("pod-a --to {WEB_B}"));
-    assert_eq!(chains(&node, &four["paths"][0]), ["host/vetha dev a", "host/cni0 four c-dnat"]);
+    assert_eq!(chains(&node, &four["paths"][0]), ["host/vetha dev a", "host/vetha dev m", "host/cni0 four c-dnat"]);
+    let by_b = node.trace(&format!("pod-b --to {WEB_B}"));
+    assert_eq!(chains(&node, &by_b["paths"][0]), ["host/vethb dev b", "host/vethb dev m", "host/cni0 four c-dnat"]);
     let text = node.podnet(&format!("trace pod-a --to {WEB_B}"));
     // Whether an address is a service's is not decided, and that is said.
     assert!(unwrapped(text.text()).contains("may give it another destination"), "{}", text.text());
     let six = node.trace("pod-a --to fd00:22:1::7");
-    assert_eq!(chains(&node, &six["paths"][0]), ["host/vetha dev a", "host/cni0 six c-fwd"]);
+    assert_eq!(chains(&node, &six["paths"][0]), ["host/vetha dev a", "host/vetha dev m", "host/cni0 six c-fwd"]);
 }
 
 fn bridged_frames_are_looked_at_where_bridges_ask() {
