@@ -154,7 +154,9 @@ fn by_header(rule: &RecordedRule, key: &Key) -> bool {
     let within = |range: Option<(u16, u16)>, port: u16| range.is_none_or(|(from, to)| (from..=to).contains(&port));
     src && rule.dst.is_none_or(|net| net.contains(&key.dst))
         && (rule.tos == 0 || rule.tos == key.tos & heeded)
-        && rule.dscp.is_none_or(|dscp| dscp << 2 == key.tos & DSCP)
+        && rule.matches_dscp(key.tos)
+        // The kernel is asked about a packet without a flow label, too.
+        && rule.flowlabel & rule.flowmask == 0
         && rule.ipproto.is_none_or(|proto| proto == key.proto)
         && within(rule.sports, key.sport)
         && within(rule.dports, key.dport)

@@ -110,7 +110,7 @@ impl Walk<'_> {
             let what = format!("rule {} ({})", rule.priority, open.join(", "));
             let why = "the packet of this trace was given none of these, so it is not sure what the rule does";
             let gap = Gap::new(what, &name, why);
-            let gap = match open.iter().any(|also| !also.starts_with("uidrange")) {
+            let gap = match open.iter().any(|also| !also.starts_with("uidrange") && !also.starts_with("flowlabel")) {
                 true => gap.needs("--proto, --sport, --dport, --mark or --tos"),
                 false => gap,
             };
@@ -128,7 +128,7 @@ impl Walk<'_> {
             "ipproto" => traffic.proto.is_some(),
             "sport" => traffic.sport.is_some(),
             "dport" => traffic.dport.is_some(),
-            "tos" => traffic.tos.is_some(),
+            "tos" | "dscp" => traffic.tos.is_some(),
             _ => false,
         }
     }

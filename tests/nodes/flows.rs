@@ -182,6 +182,13 @@ fn rule_on_what_was_not_given_is_told() {
     assert!(told.contains("rule 10") && told.contains("--dport"), "{told}");
     assert_eq!(gaps("--proto tcp --dport 443"), json!([]));
     assert_eq!(gaps("--proto udp --dport 443"), json!([]));
+    node.sh(
+        "ip rule del pref 10; ip rule add pref 10 fwmark 0x0/0xff table 100; ip rule add pref 11 fwmark 0x7 table 100",
+    );
+    let told = gaps("").to_string();
+    assert!(told.contains("rule 10 (fwmark 0x0/0xff)") && told.contains("rule 11 (fwmark 0x7)"), "{told}");
+    // What starts here has its mark here.
+    assert_eq!(node.trace("host --to 10.99.0.1 --mark 1")["gaps"], json!([]));
 }
 
 fn source_that_was_asked_for() {

@@ -270,7 +270,8 @@ impl Topology for Live {
         let family = if ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
         let Some((socket, Where::Here)) = self.spaces.socket(netns) else { return Err(self.closed("rules", netns)) };
         let dump = rule::dump(socket, family);
-        self.complete("rules", netns, dump)
+        let rules = self.complete("rules", netns, dump)?;
+        Ok(rules.iter().map(|rule| rule.shown()).collect())
     }
 
     fn doubt(&self, netns: NetnsId, ipv6: bool) -> Option<String> {

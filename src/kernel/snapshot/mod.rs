@@ -4,7 +4,6 @@
 mod beside;
 mod neigh;
 mod route;
-mod rule;
 pub mod sysctl;
 
 use std::io;
@@ -12,8 +11,8 @@ use std::io;
 use netlink_packet_route::AddressFamily;
 
 use self::sysctl::Sysctls;
-use super::link;
 use super::socket::{Dump, Refused, Socket};
+use super::{link, rule};
 use crate::model::{Gap, Link, NetnsId, RecordedFacts};
 
 /// Reads the namespace that the calling thread and the socket are in.

@@ -81,6 +81,15 @@ pub struct RecordedRule {
     /// DSCP it matches (`FRA_DSCP`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dscp: Option<u8>,
+    /// Bits of the DSCP that count, where not all do (`FRA_DSCP_MASK`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dscp_mask: Option<u8>,
+    /// IPv6 flow label it matches, under the mask (`FRA_FLOWLABEL`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub flowlabel: u32,
+    /// Bits of the flow label that count (`FRA_FLOWLABEL_MASK`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub flowmask: u32,
     /// First and last user it matches (`FRA_UID_RANGE`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uids: Option<(u32, u32)>,
@@ -114,15 +123,34 @@ fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+/// Every bit of a DSCP.
+const ALL_DSCP: u8 = 0x3f;
+
+/// A mask as `ip rule` writes it, which leaves out one of all bits.
+fn under(mask: u32, all: u32) -> String {
+    if mask == all { String::new() } else { format!("/{mask:#x}") }
+}
+
 impl RecordedRule {
+    /// A packet with this traffic class has the DSCP that it matches.
+    pub fn matches_dscp(&self, tos: u8) -> bool {
+        self.dscp.is_none_or(|dscp| (dscp ^ tos >> 2) & self.dscp_mask.unwrap_or(ALL_DSCP) == 0)
+    }
+
     /// The rule as the walk knows it.
     pub fn shown(&self) -> Rule {
         let mut also = Vec::new();
         if self.tos != 0 {
             also.push(format!("tos {:#x}", self.tos));
         }
+        if let Some(dscp) = self.dscp {
+            also.push(format!("dscp {dscp}{}", under(self.dscp_mask.unwrap_or(ALL_DSCP).into(), ALL_DSCP.into())));
+        }
+        if self.flowmask != 0 {
+            also.push(format!("flowlabel {:#x}{}", self.flowlabel, under(self.flowmask, 0xfffff)));
+        }
         if self.fwmark != 0 || self.fwmask != 0 {
-            also.push(format!("fwmark {:#x}", self.fwmark));
+            also.push(format!("fwmark {:#x}{}", self.fwmark, under(self.fwmask, u32::MAX)));
         }
         also.extend(self.uids.filter(|u| *u != (0, u32::MAX)).map(|(from, to)| format!("uidrange {from}-{to}")));
         also.extend(self.sports.map(|(from, to)| format!("sport {from}-{to}")));
