@@ -12,6 +12,7 @@ mod frame;
 mod link;
 mod mtu;
 mod netfilter;
+mod nexthop;
 mod refused;
 mod reply;
 mod route;

@@ -97,7 +97,7 @@ impl Walk<'_> {
         let ipv6 = self.flow.dst.is_ipv6();
         let name = self.topology.netns(netns).name;
         if let Some(why) = self.topology.doubt(netns, ipv6) {
-            self.doubtful.get_or_insert(format!("{name}: {why}"));
+            self.astray.get_or_insert(format!("{name}: {why}"));
             return;
         }
         let Ok(rules) = self.topology.rules(netns, ipv6) else { return };
@@ -253,48 +253,6 @@ impl Walk<'_> {
         let lladdr = neigh.filter(|n| n.state.is_valid()).and_then(|n| n.lladdr).filter(|a| !a.is_zero());
         let from = link.address.filter(|a| !a.is_zero());
         Next::Transmit(at, Box::new(link), Box::new(Frame { to, lladdr, from, tags: Vec::new() }))
-    }
-
-    /// All next hops of a route that has several, and which one the kernel takes for this flow.
-    fn name_next_hops(&mut self, netns: NetnsId, route: &mut Route) {
-        // With net.ipv4.nexthop_compat_mode off a route names its nexthop object alone.
-        if let Some(id) = route.nhid.filter(|_| route.nexthops.is_empty()) {
-            let hops = self.topology.nexthops(netns, id);
-            match hops {
-                Ok(hops) if hops.len() > 1 => route.nexthops = hops,
-                Ok(_) => {}
-                Err(gap) => self.gap(gap),
-            }
-        }
-        if route.nexthops.len() < 2 {
-            return;
-        }
-        let mut list = Vec::new();
-        let unsure = self.topology.doubt(netns, self.flow.dst.is_ipv6()).is_some();
-        for hop in &route.nexthops {
-            let name = match self.topology.link(LinkId { netns, ifindex: hop.oif }) {
-                Ok(Some(link)) => link.ifname,
-                _ => format!("if{}", hop.oif),
-            };
-            let via = hop.gateway.map_or(String::new(), |gateway| format!("via {gateway} "));
-            let taken = hop.gateway == route.gateway && Some(hop.oif) == route.oif;
-            let mark = match taken {
-                true if unsure => " (followed here)",
-                true => " (this flow)",
-                false => "",
-            };
-            list.push(format!("{via}dev {name} weight {}{mark}", hop.weight));
-        }
-        self.finding(
-            Level::Info,
-            "multipath",
-            match unsure {
-                true => format!("1 of {} next hops takes this flow, and nothing here says which", list.len()),
-                false => format!("1 of {} next hops takes this flow: other flows go by the others", list.len()),
-            },
-            list.join(", "),
-            None,
-        );
     }
 
     /// The packet is for the namespace that sends it.

@@ -44,6 +44,8 @@ pub(super) struct Walk<'a> {
     pub overhead: Vec<u32>,
     /// Why a good end is not to be relied on.
     pub doubtful: Option<String>,
+    /// Why it may have gone another way, so that no end is certain.
+    pub astray: Option<String>,
     /// The first program on the way, after which no end is certain.
     pub programmed: Option<String>,
 }
@@ -66,6 +68,7 @@ pub(super) fn walk(
         carried: Vec::new(),
         overhead: Vec::new(),
         doubtful: None,
+        astray: None,
         programmed: None,
     };
     let traffic = start.traffic();
@@ -114,12 +117,17 @@ impl Walk<'_> {
             }
             _ => verdict,
         };
-        match (&self.doubtful, verdict.action) {
-            (Some(why), Action::Delivered | Action::LeavesNode) => {
+        let doubt = match verdict.action {
+            Action::Unknown => None,
+            Action::Dropped => self.astray.as_ref(),
+            Action::Delivered | Action::LeavesNode => self.astray.as_ref().or(self.doubtful.as_ref()),
+        };
+        match doubt {
+            Some(why) => {
                 let reason = format!("{}, if nothing hidden decides otherwise ({why})", verdict.reason);
                 Verdict { action: Action::Unknown, reason, ..verdict }
             }
-            _ => verdict,
+            None => verdict,
         }
     }
 

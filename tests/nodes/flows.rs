@@ -16,6 +16,8 @@ pub fn tests() -> Vec<Test> {
         test!(rule_on_what_was_not_given_is_told, Tools),
         test!(source_that_was_asked_for, Tools),
         test!(several_next_hops_by_addresses_and_by_ports, Tools),
+        test!(next_hop_by_more_than_was_given, Tools),
+        test!(next_hop_of_ipv6_by_its_flow_label, Tools),
         test!(nexthop_objects_are_named, Tools),
         test!(throw_goes_on_to_the_next_rule, Tools),
         test!(answer_that_comes_another_way, Tools),
@@ -71,9 +73,13 @@ fn sent_by(node: &Node, script: &str) -> String {
     ["up1", "up2"][moved[0]].to_owned()
 }
 
-/// Ten datagrams of a pod with these ports.
+/// Datagrams of a pod with these ports.
 fn udp(node: &Node, sport: u16, dport: u16) -> String {
-    sent_by_socket(node, || {
+    udp_of(node, "pod", sport, dport)
+}
+
+fn udp_of(node: &Node, netns: &str, sport: u16, dport: u16) -> String {
+    sent_by_socket(node, netns, || {
         let socket = std::net::UdpSocket::bind(("0.0.0.0", sport)).unwrap();
         for _ in 0..20 {
             // The server has no such port, and says so.
@@ -82,13 +88,13 @@ fn udp(node: &Node, sport: u16, dport: u16) -> String {
     })
 }
 
-fn sent_by_socket(node: &Node, send: impl FnOnce() + Send) -> String {
+fn sent_by_socket(node: &Node, netns: &str, send: impl FnOnce() + Send) -> String {
     let count = |link: &str| -> u64 {
         let link = node.json(&format!("ip -j -s link show dev {link}"));
         link[0]["stats64"]["tx"]["packets"].as_u64().unwrap()
     };
     let before = ["up1", "up2"].map(count);
-    node.inside("pod", send);
+    node.inside(netns, send);
     let after = ["up1", "up2"].map(count);
     let moved: Vec<usize> = (0..2).filter(|n| after[*n] - before[*n] >= 10).collect();
     assert_eq!(moved.len(), 1, "{before:?} {after:?}");
@@ -131,7 +137,7 @@ fn rules_on_ports_of_ipv6() {
          for to in fd07::2 fd08:1::2 fd08:2::2; do ping -q -c 1 -w 2 $to >/dev/null; done
          ip netns exec pod ping -q -c 1 -w 2 fd99::1 >/dev/null");
     let send = |dport: u16| {
-        sent_by_socket(&node, move || {
+        sent_by_socket(&node, "pod", move || {
             let socket = std::net::UdpSocket::bind("[::]:4000").unwrap();
             for _ in 0..20 {
                 let _ = socket.send_to(b"x", ("fd99::1", dport));
@@ -236,11 +242,89 @@ fn several_next_hops_by_addresses_and_by_ports() {
     node.sh("set_in host net.ipv4.fib_multipath_hash_policy=1");
     let mut taken = std::collections::BTreeSet::new();
     for sport in 4001..4009 {
-        let said = uplink(&node, &format!("pod --to 10.99.0.1 --proto udp --sport {sport} --dport 9999"));
-        assert_eq!(udp(&node, sport, 9999), said, "source port {sport}");
+        let said = uplink(&node, &format!("host --to 10.99.0.1 --proto udp --sport {sport} --dport 9999"));
+        assert_eq!(udp_of(&node, HOST, sport, 9999), said, "source port {sport}");
         taken.insert(said);
     }
     assert_eq!(taken.len(), 2, "all went the same way");
+}
+
+/// Packets that differ in a number alone go by both links.
+#[track_caller]
+fn go_both_ways(mut way: impl FnMut(usize) -> String) {
+    let first = way(1);
+    assert!((2..40).any(|n| way(n) != first), "all went the same way");
+}
+
+/// Which of the next hops is used is not known, whatever the one that was followed leads to.
+#[track_caller]
+fn undecided(node: &Node, args: &str) {
+    let trace = node.trace(args);
+    let evidence = next_hops(&trace);
+    assert!(evidence.contains("(followed here)") && !evidence.contains("this flow"), "{evidence}");
+    assert_eq!(trace["paths"][0]["verdict"]["action"], "unknown", "{trace:#}");
+}
+
+fn next_hop_by_more_than_was_given() {
+    let node = Node::with(TWO_WAYS);
+    node.sh(&format!("{MULTIPATH}; set_in host net.ipv4.fib_multipath_hash_policy=1"));
+    for args in ["", " --proto udp --dport 9999", " --proto icmp"] {
+        undecided(&node, &format!("host --to 10.99.0.1{args}"));
+    }
+    // On its way a packet has the hash of its socket, which is another one each time with the same ports.
+    go_both_ways(|_| {
+        sent_by_socket(&node, "pod", || {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:4000").unwrap();
+            socket.connect("10.99.0.1:9999").unwrap();
+            (0..40).for_each(|_| drop(socket.send(b"x")));
+        })
+    });
+    undecided(&node, "pod --to 10.99.0.1 --proto udp --sport 4000 --dport 9999");
+    // Nor is it known to be dropped where one of the two leads nowhere.
+    for n in [1, 2] {
+        node.sh(&format!("ip -n server addr del 10.8.{n}.2/24 dev in{n}"));
+        undecided(&node, "pod --to 10.99.0.1");
+        node.sh(&format!("ip -n server addr add 10.8.{n}.2/24 dev in{n}"));
+    }
+    // The kernel takes none whose link is down.
+    node.sh("ip link set up1 down");
+    assert_eq!(uplink(&node, "pod --to 10.99.0.1"), "up2");
+}
+
+fn next_hop_of_ipv6_by_its_flow_label() {
+    let node = Node::with(TWO_WAYS);
+    node.sh("for ns in host pod server; do
+             set_in $ns net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.all.disable_ipv6=0
+             set_in $ns net.ipv6.conf.all.forwarding=1
+         done
+         ip addr add fd07::1/64 dev vpod nodad
+         ip -n pod addr add fd07::2/64 dev eth0 nodad; ip -n pod route add default via fd07::1
+         for n in 1 2; do
+             ip addr add fd08:$n::1/64 dev up$n nodad; ip -n server addr add fd08:$n::2/64 dev in$n nodad
+         done
+         ip -n server route add fd07::/64 via fd08:1::1
+         ip -n server addr add fd99::1/128 dev lo nodad
+         ip route add fd99::/64 nexthop via fd08:1::2 dev up1 nexthop via fd08:2::2 dev up2");
+    assert!(node.reaches("pod", "fd99::1"));
+    // Each socket of the pod has a label of its own.
+    go_both_ways(|_| {
+        sent_by_socket(&node, "pod", || {
+            let socket = std::net::UdpSocket::bind("[::]:0").unwrap();
+            (0..20).for_each(|_| drop(socket.send_to(b"x", "[fd99::1]:9999")));
+        })
+    });
+    undecided(&node, "pod --to fd99::1 --proto udp --sport 4000 --dport 9999");
+    // Where the packet begins there is none yet, and the protocol counts.
+    undecided(&node, "host --to fd99::1");
+    go_both_ways(|n| {
+        let to = format!("fd99::{n}");
+        let sent = sent_by(
+            &node,
+            &format!("ip -n server addr replace {to}/128 dev lo nodad; ping -q -c 20 -i 0.002 {to} >/dev/null"),
+        );
+        assert_eq!(uplink(&node, &format!("host --to {to} --proto icmp")), sent, "{to}");
+        sent
+    });
 }
 
 fn nexthop_objects_are_named() {
