@@ -29,16 +29,16 @@ impl Walk<'_> {
         {
             return end;
         }
-        if let Some(port) = &port
-            && let Some(end) = self.locked_out(at, port, &frame)
-        {
-            return end;
-        }
         self.show_segment(at, port.as_ref());
         let (vid, frame) = match self.vlan_in(at, &bridge, port.as_ref(), frame) {
             Ok(inside) => inside,
             Err(end) => return end,
         };
+        if let Some(port) = &port
+            && let Some(end) = self.locked_out(at, port, vid, &frame)
+        {
+            return end;
+        }
         match port {
             Some(_) => self.note_bridge_chains(at, Some(&bridge), &[Hook::Prerouting]),
             None => self.note_bridge_chains(at, None, &[Hook::Output]),
@@ -112,16 +112,18 @@ impl Walk<'_> {
         Some(self.stop(Action::Dropped, format!("the bridge port {} is {state}", port.ifname)))
     }
 
-    /// The port lets in only senders that the bridge knows to be behind it.
-    fn locked_out(&mut self, at: LinkId, port: &Link, frame: &Frame) -> Option<Next> {
+    /// The port lets in only senders that the bridge knows to be behind it, in the VLAN of the frame.
+    fn locked_out(&mut self, at: LinkId, port: &Link, vid: Vid, frame: &Frame) -> Option<Next> {
         port.port.as_ref().filter(|p| p.locked)?;
         let sender = frame.from?;
-        let entry = self.topology.fdb(at, sender, frame.tags.last().map(|tag| tag.vid));
+        let entry = self.topology.fdb(at, sender, vid);
         if self.seen(entry).is_some_and(|entry| entry.ifindex == port.ifindex) {
             return None;
         }
         let reason = format!("the bridge port {} is locked, and {sender} is not known behind it", port.ifname);
-        let fix = Some(self.to_type(format!("bridge fdb add {sender} dev {} master static", word(&port.ifname))));
+        let vlan = vid.map_or(String::new(), |vid| format!(" vlan {vid}"));
+        let fix = format!("bridge fdb add {sender} dev {} master static{vlan}", word(&port.ifname));
+        let fix = Some(self.to_type(fix));
         let hop = self.hops.len().saturating_sub(2);
         self.finding_at(hop, Level::Fatal, "port-locked", reason.clone(), "locked is on at the port", fix);
         Some(self.stop(Action::Dropped, reason))

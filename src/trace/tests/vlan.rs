@@ -97,6 +97,35 @@ fn access_ports_of_one_vlan_reach_each_other_and_no_others() {
 }
 
 #[test]
+fn locked_port_is_asked_for_the_sender_in_its_vlan() {
+    for (filters, vlan) in [(true, Some(5)), (false, None)] {
+        let mut net = Fake::default();
+        let (a, b, host) = (net.space("a"), net.space("b"), net.space("host"));
+        let (eth_a, port_a) = net.pair((a, "eth0"), (host, "va"), "veth");
+        let (eth_b, port_b) = net.pair((b, "eth0"), (host, "vb"), "veth");
+        let bridge = net.bridge(host, "br0", filters, &[port_a, port_b]);
+        let (vlan_a, vlan_b) = match filters {
+            true => (eth_a, eth_b),
+            // A tag is none of its business.
+            false => (net.vlan(a, "eth0.5", eth_a, 5, false), net.vlan(b, "eth0.5", eth_b, 5, false)),
+        };
+        net.addr(vlan_a, "10.5.0.2/24");
+        net.addr(vlan_b, "10.5.0.3/24");
+        net.knows(vlan_a, "10.5.0.3", eth_b);
+        net.vlans.insert(port_a, vec![ACCESS]);
+        net.vlans.insert(port_b, vec![ACCESS]);
+        net.learn(bridge, eth_b, vlan, port_b);
+        net.of(port_a).port.as_mut().unwrap().locked = true;
+        net.learn(bridge, eth_a, Some(7), port_a);
+        let traced = net.trace(a, "10.5.0.3");
+        assert_eq!((ids(&traced), hops(&traced).pop()), (vec!["port-locked"], Some("host/br0 master".to_owned())));
+        net.learn(bridge, eth_a, vlan, port_a);
+        let traced = net.trace(a, "10.5.0.3");
+        assert_eq!(traced.paths[0].verdict.action, Action::Delivered, "{:?}", traced.findings);
+    }
+}
+
+#[test]
 fn bridge_that_does_not_filter_passes_tags_on() {
     let mut net = Fake::default();
     let (a, b, host) = (net.space("a"), net.space("b"), net.space("host"));
