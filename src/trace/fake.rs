@@ -22,6 +22,8 @@ pub struct Fake {
     routes: Vec<(NetnsId, Route)>,
     fdb: HashMap<(LinkId, LlAddr, Option<u16>), IfIndex>,
     pub vlans: HashMap<LinkId, Vec<PortVlan>>,
+    /// Ports whose VLANs cannot be read.
+    pub hidden: Vec<LinkId>,
     pub neighs: HashMap<(LinkId, IpAddr), LlAddr>,
     pub programs: HashMap<LinkId, Vec<Program>>,
     pub remotes: HashMap<LinkId, Vec<Remote>>,
@@ -216,7 +218,10 @@ impl Topology for Fake {
     }
 
     fn vlans(&mut self, port: LinkId) -> Seen<Vec<PortVlan>> {
-        Ok(self.vlans.get(&port).cloned().unwrap_or_default())
+        match self.hidden.contains(&port) {
+            true => Err(Gap::new("VLANs of a bridge port", "paper", "they cannot be read")),
+            false => Ok(self.vlans.get(&port).cloned().unwrap_or_default()),
+        }
     }
 
     fn routes(&mut self, netns: NetnsId) -> Seen<Vec<Route>> {

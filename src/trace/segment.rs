@@ -56,8 +56,10 @@ impl Walk<'_> {
             let id = Walk::beside(at, candidate.ifindex);
             // The list of ports says neither kind nor namespace of the other end.
             let Ok(Some(link)) = self.topology.link(id) else { continue };
-            if self.may_be_in(at, &link, vid) {
-                self.ask_behind(id, link, vid, frame, &mut found);
+            match self.is_in(at, &link, vid) {
+                Ok(true) => self.ask_behind(id, link, vid, frame, &mut found),
+                Ok(false) => {}
+                Err(gap) => found.hidden = Some(gap),
             }
         }
         let holder = found.holders.first().and_then(|(_, peer)| peer.address).filter(|_| frame.lladdr.is_none());

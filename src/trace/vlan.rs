@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::walk::{Next, Walk};
-use crate::model::{Action, KindData, Level, Link, LinkId, PortVlan, Tag, word};
+use crate::model::{Action, KindData, Level, Link, LinkId, PortVlan, Seen, Tag, word};
 
 /// The VLAN of a frame inside a bridge; none: the bridge does not filter by VLAN.
 pub(super) type Vid = Option<u16>;
@@ -63,10 +63,11 @@ impl Walk<'_> {
         }
     }
 
-    /// The port is in the VLAN; none of it could be seen: it may be.
-    pub(super) fn may_be_in(&mut self, at: LinkId, port: &Link, vid: Vid) -> bool {
-        let Some(vid) = vid else { return true };
-        self.topology.vlans(Walk::beside(at, port.ifindex)).is_ok_and(|vlans| vlans.iter().any(|v| v.has(vid)))
+    /// The port is in the VLAN.
+    pub(super) fn is_in(&mut self, at: LinkId, port: &Link, vid: Vid) -> Seen<bool> {
+        let Some(vid) = vid else { return Ok(true) };
+        let vlans = self.topology.vlans(Walk::beside(at, port.ifindex))?;
+        Ok(vlans.iter().any(|v| v.has(vid)))
     }
 
     /// Frames of the VLAN go out by the port with a tag.

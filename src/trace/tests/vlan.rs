@@ -97,6 +97,22 @@ fn access_ports_of_one_vlan_reach_each_other_and_no_others() {
 }
 
 #[test]
+fn port_whose_vlans_are_not_seen_may_lead_to_the_holder() {
+    let mut net = Fake::default();
+    let (a, b, host) = (net.space("a"), net.space("b"), net.space("host"));
+    let (eth_a, port_a) = net.pair((a, "eth0"), (host, "va"), "veth");
+    let (eth_b, port_b) = net.pair((b, "eth0"), (host, "vb"), "veth");
+    net.bridge(host, "br0", true, &[port_a, port_b]);
+    net.addr(eth_a, "10.5.0.2/24");
+    net.addr(eth_b, "10.5.0.3/24");
+    net.vlans.insert(port_a, vec![ACCESS]);
+    net.hidden.push(port_b);
+    let traced = net.trace(a, "10.5.0.3");
+    ends(&traced, Action::Unknown, &["a/eth0 route", "host/va peer", "host/br0 master"]);
+    assert!(traced.paths[0].verdict.reason.contains("they cannot be read"), "{:?}", traced.paths[0].verdict);
+}
+
+#[test]
 fn locked_port_is_asked_for_the_sender_in_its_vlan() {
     for (filters, vlan) in [(true, Some(5)), (false, None)] {
         let mut net = Fake::default();
