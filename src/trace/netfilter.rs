@@ -13,7 +13,10 @@ impl Walk<'_> {
         match verdict.action {
             Action::Delivered | Action::LeavesNode => {
                 let undecided = named(&self.hops, |chain| chain.rules > 0 && !chain.only_hides());
-                let reason = with_condition(&verdict.reason, &undecided, "let it pass");
+                if undecided.is_empty() {
+                    return verdict;
+                }
+                let reason = format!("{}, {}", verdict.reason, condition(&undecided, "let it pass"));
                 Verdict { reason, undecided, ..verdict }
             }
             Action::Dropped => {
@@ -29,7 +32,8 @@ impl Walk<'_> {
                 for finding in self.findings.iter_mut().filter(|f| f.level == Level::Fatal && f.hop >= first) {
                     finding.level = Level::Warning;
                 }
-                let reason = with_condition(&verdict.reason, &undecided, "leave its destination as it is");
+                let condition = condition(&undecided, "leave its destination as it is");
+                let reason = format!("{condition}: {}", verdict.reason);
                 Verdict { action: Action::Unknown, reason, undecided, ..verdict }
             }
             Action::Unknown => verdict,
@@ -69,10 +73,7 @@ pub(super) fn named(hops: &[Hop], is: impl Fn(&Chain) -> bool) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// What is so only if the rules that were not read do this.
-pub(super) fn with_condition(reason: &str, undecided: &[String], what: &str) -> String {
-    match undecided {
-        [] => reason.to_owned(),
-        several => format!("{reason}, if the rules of {} {what}", several.join(" and ")),
-    }
+/// What the rules that were not read have to do for a verdict to hold.
+pub(super) fn condition(undecided: &[String], what: &str) -> String {
+    format!("if the rules of {} {what}", undecided.join(" and "))
 }

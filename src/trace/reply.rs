@@ -25,8 +25,8 @@ pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Tra
     let undecided = netfilter::named(&there.hops, hides);
     if path.verdict.action == Action::Dropped && !undecided.is_empty() {
         path.verdict.action = Action::Unknown;
-        let kept = "leave the source of what it answers as it is";
-        path.verdict.reason = netfilter::with_condition(&path.verdict.reason, &undecided, kept);
+        let condition = netfilter::condition(&undecided, "leave the source of what it answers as it is");
+        path.verdict.reason = format!("{condition}: {}", path.verdict.reason);
         path.verdict.undecided = undecided;
         findings.iter_mut().filter(|f| f.level == Level::Fatal).for_each(|f| f.level = Level::Warning);
     }
