@@ -8,6 +8,8 @@ use crate::model::{BondPort, BridgePort, IfIndex, KindData, Link};
 
 /// Type of a frame with the outer tag of a provider.
 const ETH_P_8021AD: u16 = 0x88a8;
+/// Flag of a tunnel over IPv6 that routes with the mark of the packet inside (`IP6_TNL_F_USE_ORIG_FWMARK`).
+const USE_ORIG_FWMARK: u32 = 0x20;
 
 /// What a link says of its kind (`IFLA_LINKINFO`).
 pub(super) fn decode(link: &mut Link, value: &[u8]) {
@@ -76,8 +78,8 @@ impl<'a> Data<'a> {
                 port: self.short_be(5),
                 external: self.find(6).is_some(),
             },
-            "gre" | "gretap" | "erspan" | "ip6gre" | "ip6gretap" | "ip6erspan" => self.gre(),
-            // IFLA_IPTUN_LOCAL, _REMOTE, _LINK, _COLLECT_METADATA
+            "gre" | "gretap" | "erspan" | "ip6gre" | "ip6gretap" | "ip6erspan" => self.gre(kind),
+            // IFLA_IPTUN_LOCAL, _REMOTE, _LINK, _COLLECT_METADATA, _FWMARK, _FLAGS
             "ipip" | "sit" | "ip6tnl" => KindData::Iptunnel {
                 local: self.ip(2),
                 remote: self.ip(3),
@@ -85,6 +87,8 @@ impl<'a> Data<'a> {
                 okey: None,
                 ikey: None,
                 external: self.find(19).is_some(),
+                fwmark: self.number(20).unwrap_or(0),
+                inner_fwmark: self.flags6(kind, 8) & USE_ORIG_FWMARK != 0,
             },
             // IFLA_VTI_LOCAL, _REMOTE, _LINK, _OKEY, _IKEY
             "vti" | "vti6" => KindData::Iptunnel {
@@ -94,6 +98,8 @@ impl<'a> Data<'a> {
                 okey: self.number(3).filter(|key| *key != 0).map(u32::from_be),
                 ikey: self.number(2).filter(|key| *key != 0).map(u32::from_be),
                 external: false,
+                fwmark: 0,
+                inner_fwmark: false,
             },
             // IFLA_NETKIT_POLICY: NETKIT_PASS is 0; IFLA_NETKIT_MODE: NETKIT_L2 is 0
             "netkit" => {
@@ -146,10 +152,15 @@ impl<'a> Data<'a> {
         })
     }
 
-    fn gre(&self) -> KindData {
+    /// `IP6_TNL_F_*`; under the same number tunnels over IPv4 have others.
+    fn flags6(&self, kind: &str, wanted: u16) -> u32 {
+        self.number(wanted).filter(|_| kind.starts_with("ip6")).unwrap_or(0)
+    }
+
+    fn gre(&self, kind: &str) -> KindData {
         /// `GRE_KEY` in the flags, as it stands on the wire.
         const KEY: u16 = 0x2000;
-        // IFLA_GRE_IFLAGS with _IKEY, _OFLAGS with _OKEY; _LOCAL, _REMOTE, _LINK, _COLLECT_METADATA
+        // IFLA_GRE_IFLAGS with _IKEY, _OFLAGS with _OKEY; _LOCAL, _REMOTE, _LINK, _COLLECT_METADATA, _FWMARK, _FLAGS
         let key = |flags: u16, key: u16| {
             self.short_be(flags).filter(|flags| flags & KEY != 0).and_then(|_| self.number(key)).map(u32::from_be)
         };
@@ -160,6 +171,8 @@ impl<'a> Data<'a> {
             okey: key(3, 5),
             ikey: key(2, 4),
             external: self.find(18).is_some(),
+            fwmark: self.number(20).unwrap_or(0),
+            inner_fwmark: self.flags6(kind, 13) & USE_ORIG_FWMARK != 0,
         }
     }
 }
@@ -271,6 +284,8 @@ mod tests {
             okey,
             ikey,
             external: false,
+            fwmark: 0,
+            inner_fwmark: false,
         };
         assert_eq!(ipip, Some(ends(None, None)));
         // A key counts only where the flags say that there is one.
@@ -283,9 +298,22 @@ mod tests {
         assert_eq!(gre(0), Some(ends(None, None)));
         // Calico's: neither address, no link.
         let tunl0 = of("ipip", &[number(1, 0), attribute(2, &[0; 4]), attribute(3, &[0; 4])]);
-        let any =
-            KindData::Iptunnel { local: None, remote: None, lower: None, okey: None, ikey: None, external: false };
-        assert_eq!(tunl0, Some(any));
+        let any = |fwmark, inner_fwmark| KindData::Iptunnel {
+            local: None,
+            remote: None,
+            lower: None,
+            okey: None,
+            ikey: None,
+            external: false,
+            fwmark,
+            inner_fwmark,
+        };
+        assert_eq!(tunl0, Some(any(0, false)));
+        // Over IPv4 the same number has other flags, half as long.
+        assert_eq!(of("sit", &[short_be(8, 0x20), number(20, 5)]), Some(any(5, false)));
+        assert_eq!(of("ip6tnl", &[number(8, 0x20), number(20, 0)]), Some(any(0, true)));
+        assert_eq!(of("gre", &[number(20, 5)]), Some(any(5, false)));
+        assert_eq!(of("ip6gretap", &[number(13, 0x20), number(20, 0)]), Some(any(0, true)));
         let geneve = of("geneve", &[number(1, 9), attribute(7, &[0xfd; 16]), short_be(5, 6081), attribute(6, &[])]);
         let wanted = KindData::Geneve { id: 9, remote: Some([0xfd; 16].into()), port: Some(6081), external: true };
         assert_eq!(geneve, Some(wanted));

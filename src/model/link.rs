@@ -172,6 +172,13 @@ pub enum KindData {
         ikey: Option<u32>,
         /// Endpoint and key come with each packet (`IFLA_GRE_COLLECT_METADATA`, `IFLA_IPTUN_COLLECT_METADATA`).
         external: bool,
+        /// Mark that its outer packets are routed with (`IFLA_IPTUN_FWMARK`, `IFLA_GRE_FWMARK`).
+        #[serde(default, skip_serializing_if = "is_default")]
+        fwmark: u32,
+        /// They are routed with the mark of the packet inside (`IP6_TNL_F_USE_ORIG_FWMARK` in `IFLA_IPTUN_FLAGS`,
+        /// `IFLA_GRE_FLAGS`).
+        #[serde(default, skip_serializing_if = "is_default")]
+        inner_fwmark: bool,
     },
     /// A pair whose ends decide by programs.
     Netkit {

@@ -152,7 +152,16 @@ fn tunnel(kind: &str, data: impl Fn(usize) -> KindData) -> (Fake, NetnsId, [Link
 
 fn iptunnel(remote: Option<&str>, key: Option<u32>) -> KindData {
     let remote = remote.map(|ip| ip.parse().unwrap());
-    KindData::Iptunnel { local: None, remote, lower: None, okey: key, ikey: key, external: false }
+    KindData::Iptunnel {
+        local: None,
+        remote,
+        lower: None,
+        okey: key,
+        ikey: key,
+        external: false,
+        fwmark: 0,
+        inner_fwmark: false,
+    }
 }
 
 const OVER_TUNNEL: [&str; 4] = ["a/tun0 route", "a/eth0 route", "b/eth0 peer", "b/tun0 tunnel"];

@@ -20,6 +20,8 @@ struct Outer {
     /// Link that they must leave by.
     via: Option<IfIndex>,
     proto: Option<Proto>,
+    /// Mark that they are routed with; none: which one is not known.
+    mark: Option<u32>,
 }
 
 impl Walk<'_> {
@@ -39,9 +41,10 @@ impl Walk<'_> {
             self.finding(Level::Fatal, "loop", "the tunnel's packets lead into tunnels again", evidence, None);
             return self.stop(Action::Dropped, "it goes from tunnel to tunnel without an end");
         }
-        let Outer { encap, via, proto } = outer;
+        let Outer { encap, via, proto, mark } = outer;
         let dst = encap.remote;
-        let traffic = Traffic { proto, dport: encap.port, ..Traffic::default() };
+        let traffic = Traffic { proto, dport: encap.port, mark, ..Traffic::default() };
+        let own_mark = self.flow.traffic.mark;
         self.carried.push(Carried {
             flow: self.flow,
             frame,
@@ -55,10 +58,14 @@ impl Walk<'_> {
         if let Some(hop) = self.hops.last_mut() {
             hop.encap = Some(encap);
         }
-        self.routed_out(underlay, via)
+        let next = self.routed_out(underlay, via);
+        // Routed with whatever mark, it keeps its own, within the namespace.
+        self.flow.traffic.mark = own_mark.filter(|_| underlay == at.netns);
+        next
     }
 
     fn outer(&mut self, at: LinkId, link: &Link, frame: &Frame) -> Result<Outer, Next> {
+        let inner = self.flow.traffic.mark;
         let external = || format!("{} takes the endpoint from the packet's route or a program", link.ifname);
         match &link.data {
             Some(
@@ -81,7 +88,7 @@ impl Walk<'_> {
                     overhead: ethernet_overhead(dst, 16),
                     by,
                 };
-                Ok(Outer { encap, via: remote.via.or(*lower), proto: Some(Proto::Udp) })
+                Ok(Outer { encap, via: remote.via.or(*lower), proto: Some(Proto::Udp), mark: inner })
             }
             Some(KindData::Geneve { id, remote, port, .. }) => {
                 let Some(remote) = *remote else { return Err(self.no_remote(link)) };
@@ -93,9 +100,9 @@ impl Walk<'_> {
                     overhead: ethernet_overhead(remote, 16),
                     by: "default".to_owned(),
                 };
-                Ok(Outer { encap, via: None, proto: Some(Proto::Udp) })
+                Ok(Outer { encap, via: None, proto: Some(Proto::Udp), mark: inner })
             }
-            Some(KindData::Iptunnel { local, remote, lower, okey, .. }) => {
+            Some(KindData::Iptunnel { local, remote, lower, okey, fwmark, inner_fwmark, .. }) => {
                 // Without a remote of its own it goes to the gateway of the packet's route, or to its destination.
                 let (remote, by) = match remote {
                     Some(remote) => (*remote, "default"),
@@ -103,7 +110,13 @@ impl Walk<'_> {
                 };
                 let overhead = iptunnel_overhead(&link.kind, remote, okey.is_some());
                 let encap = Encap { remote, local: *local, port: None, id: *okey, overhead, by: by.to_owned() };
-                Ok(Outer { encap, via: *lower, proto: None })
+                let mark = match link.kind.as_str() {
+                    // That of the transformation around it, which is not read.
+                    "vti" | "vti6" => None,
+                    _ if *inner_fwmark => inner,
+                    _ => Some(*fwmark),
+                };
+                Ok(Outer { encap, via: *lower, proto: None, mark })
             }
             _ => Err(self.stop(Action::Unknown, format!("where {} leads is not seen", link.ifname))),
         }

@@ -17,6 +17,7 @@ pub fn tests() -> Vec<Test> {
         test!(mtu_without_room_for_the_tunnel, Tools),
         test!(tunnel_that_leads_into_itself, Tools),
         test!(underlay_of_ipv6, Tools),
+        test!(mark_of_the_packet_leads_the_one_around_it, Tools),
         test!(vxlan_of_another_namespace_as_overlay_networks_wire_it, Tools),
     ]
 }
@@ -222,6 +223,41 @@ fn underlay_of_ipv6() {
     let trace = delivered(&node, "pod-a", "10.244.2.2", &WAY);
     let encap = &trace["paths"][0]["hops"][3]["encap"];
     assert_eq!((&encap["remote"], &encap["overhead"]), (&json!("fd01::2"), &json!(70)));
+}
+
+fn mark_of_the_packet_leads_the_one_around_it() {
+    // Two nodes with the same address, and a rule that tells marked packets from others.
+    let node = Node::with(
+        "for n in 1 2; do
+             ip netns add w$n
+             ip link add u$n type veth peer name eth0 netns w$n
+             ip addr add 10.8.$n.1/24 dev u$n; ip link set u$n up
+             ip -n w$n addr add 10.8.$n.2/24 dev eth0; ip -n w$n link set eth0 up; ip -n w$n link set lo up
+             ip -n w$n addr add 10.77.0.2/32 dev lo; ip -n w$n route add 10.77.0.1/32 via 10.8.$n.1
+             ip -n w$n link add vx0 address 02:00:00:00:00:02 type vxlan id 7 dstport 4789 remote 10.77.0.1 local 10.77.0.2
+             ip -n w$n addr add 172.30.0.2/24 dev vx0; ip -n w$n link set vx0 up
+         done
+         for ns in host w1 w2; do set_in $ns net.ipv4.conf.all.rp_filter=0; done
+         ip addr add 10.77.0.1/32 dev lo
+         ip route add 10.77.0.2 via 10.8.1.2; ip route add 10.77.0.2 via 10.8.2.2 table 100
+         ip rule add fwmark 0x10 table 100
+         ip link add vx0 mtu 1450 type vxlan id 7 dstport 4789 remote 10.77.0.2 local 10.77.0.1 nolearning
+         ip addr add 172.30.0.1/24 dev vx0; ip link set vx0 up
+         ip neigh add 172.30.0.2 lladdr 02:00:00:00:00:02 dev vx0 nud permanent",
+    );
+    let came = |n: u8| {
+        node.json(&format!("ip -n w{n} -j -s link show dev vx0"))[0]["stats64"]["rx"]["packets"].as_u64().unwrap()
+    };
+    for (n, mark, args) in [(1, "", "--mark 0"), (2, "-m 16", "--mark 0x10")] {
+        let before = came(n);
+        // Only one of the two answers, and it need not be this one.
+        node.tries(&format!("ping -q -c 5 -i 0.002 -w 1 {mark} 172.30.0.2"));
+        assert!(came(n) >= before + 5, "w{n}");
+        let trace = node.trace(&format!("host --to 172.30.0.2 {args}"));
+        let far = [format!("host/u{n} route"), format!("w{n}/eth0 peer"), format!("w{n}/vx0 tunnel")];
+        assert_eq!(hops(&node, &trace["paths"][0])[1..], far, "{trace:#}");
+        assert_eq!((&trace["paths"][0]["verdict"]["action"], &trace["gaps"]), (&json!("delivered"), &json!([])));
+    }
 }
 
 fn vxlan_of_another_namespace_as_overlay_networks_wire_it() {

@@ -27,7 +27,16 @@ fn beside_another(hostname: &str, number: u8) -> (Machine, u8) {
 fn iptunnel(local: Option<u8>, remote: Option<u8>, key: Option<u32>) -> KindData {
     let ip = |n: u8| [192, 168, 7, n].into();
     let (local, remote) = (local.map(ip), remote.map(ip));
-    KindData::Iptunnel { local, remote, lower: None, okey: key, ikey: key, external: false }
+    KindData::Iptunnel {
+        local,
+        remote,
+        lower: None,
+        okey: key,
+        ikey: key,
+        external: false,
+        fwmark: 0,
+        inner_fwmark: false,
+    }
 }
 
 fn tunnel(node: &mut Machine, ifname: &str, kind: &str, mtu: u32, number: u8, data: KindData) -> At {
