@@ -119,8 +119,12 @@ impl<'a> Data<'a> {
             },
             // IFLA_VRF_TABLE
             "vrf" => KindData::Vrf { table: self.number(1)? },
-            // IFLA_BOND_MODE, _ACTIVE_SLAVE
-            "bond" => KindData::Bond { mode: self.byte(1)?, active: self.index(2) },
+            // IFLA_BOND_MODE, _ACTIVE_SLAVE, _ALL_SLAVES_ACTIVE
+            "bond" => KindData::Bond {
+                mode: self.byte(1)?,
+                active: self.index(2),
+                all_active: self.byte(17).map(|on| on != 0),
+            },
             // IFLA_TUN_TYPE: IFF_TUN is 1, IFF_TAP is 2
             "tun" => KindData::Tun { tap: self.byte(3)? == 2 },
             _ => return None,
@@ -329,8 +333,8 @@ mod tests {
         assert_eq!(ipvlan(1, 0), Some(KindData::Ipvlan { mode: "l3".into(), apart: None }));
         assert_eq!(ipvlan(0, 2), Some(KindData::Ipvlan { mode: "l2".into(), apart: Some("vepa".into()) }));
         assert_eq!(
-            of("bond", &[attribute(1, &[1]), number(2, 4)]),
-            Some(KindData::Bond { mode: 1, active: Some(IfIndex(4)) })
+            of("bond", &[attribute(1, &[1]), number(2, 4), attribute(17, &[1])]),
+            Some(KindData::Bond { mode: 1, active: Some(IfIndex(4)), all_active: Some(true) })
         );
         let mut link = Link::default();
         let state = [attribute(1, &[1]), attribute(2, &[0])].concat();

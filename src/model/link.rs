@@ -217,6 +217,9 @@ pub enum KindData {
     Tun {
         /// It carries Ethernet frames (`IFLA_TUN_TYPE` is `IFF_TAP`).
         tap: bool,
+        /// Ports that are not in use take packets in all the same (`IFLA_BOND_ALL_SLAVES_ACTIVE`); absent: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        all_active: Option<bool>,
     },
 }
 
@@ -242,7 +245,7 @@ pub struct BridgePort {
 /// A link's state as a port of a bond (`IFLA_INFO_SLAVE_DATA`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BondPort {
-    /// In use; else a backup, which sends nothing and takes nothing in (`IFLA_BOND_SLAVE_STATE`).
+    /// In use; else a backup, which sends nothing and mostly takes nothing in (`IFLA_BOND_SLAVE_STATE`).
     pub active: bool,
     /// The bond sees it working (`IFLA_BOND_SLAVE_MII_STATUS`).
     pub up: bool,

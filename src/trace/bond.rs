@@ -16,7 +16,7 @@ impl Walk<'_> {
         // Of LACP's ports those that are in no aggregate with the active one wait like a backup.
         let usable = |port: &&Link| port.up && port.bond_port.map_or(port.carrier != Some(false), |p| p.up && p.active);
         let ports: Vec<&Link> = match bond.data {
-            Some(KindData::Bond { mode: ACTIVE_BACKUP, active }) => {
+            Some(KindData::Bond { mode: ACTIVE_BACKUP, active, .. }) => {
                 members.iter().filter(|l| Some(l.ifindex) == active).collect()
             }
             _ => members.iter().filter(usable).collect(),
@@ -73,7 +73,18 @@ impl Walk<'_> {
 
     /// A packet has come in by a port of a bond or team, the last hop.
     pub(super) fn take_in_by_port(&mut self, above: LinkId, master: Link, port: &Link, frame: Frame) -> Next {
-        if port.bond_port.is_some_and(|p| !p.active) {
+        let all_active = match master.data {
+            Some(KindData::Bond { all_active, .. }) => all_active,
+            _ => Some(false),
+        };
+        if port.bond_port.is_some_and(|p| !p.active) && all_active != Some(true) {
+            if all_active.is_none() {
+                let reason = format!(
+                    "{} is not in use, and whether {} takes in by it all the same is not seen",
+                    port.ifname, master.ifname
+                );
+                return self.stop(Action::Unknown, reason);
+            }
             let reason = format!("{} is not in use: {} takes nothing in by it", port.ifname, master.ifname);
             let evidence = format!("the state of {} as a port of {} is backup", port.ifname, master.ifname);
             self.finding(Level::Fatal, "port-inactive", reason.clone(), evidence, None);

@@ -30,7 +30,12 @@ fn bonded(mode: u8, active: usize) -> (Fake, NetnsId, [LinkId; 2], LinkId) {
     let (eth0, swp0) = net.pair((host, "eth0"), (switch, "swp0"), "veth");
     let (eth1, swp1) = net.pair((host, "eth1"), (switch, "swp1"), "veth");
     let ports = [eth0, eth1];
-    let bond = net.link(host, "bond0", "bond", Some(KindData::Bond { mode, active: Some(ports[active].ifindex) }));
+    let bond = net.link(
+        host,
+        "bond0",
+        "bond",
+        Some(KindData::Bond { mode, active: Some(ports[active].ifindex), all_active: Some(false) }),
+    );
     for (n, port) in ports.into_iter().enumerate() {
         let link = net.of(port);
         link.master = Some(bond.ifindex);
@@ -62,7 +67,7 @@ fn bond_sends_by_its_active_port() {
     assert_eq!(traced.paths[0].verdict.action, Action::LeavesNode);
     assert!(traced.paths[0].verdict.reason.contains("eth0, eth1"), "{:?}", traced.paths[0].verdict);
     let (mut net, host, _, bond) = bonded(1, 0);
-    net.of(bond).data = Some(KindData::Bond { mode: 1, active: None });
+    net.of(bond).data = Some(KindData::Bond { mode: 1, active: None, all_active: Some(false) });
     assert_eq!(ids(&net.trace(host, "10.6.0.1")), ["no-active-port"]);
 }
 
@@ -79,6 +84,11 @@ fn bond_takes_nothing_in_by_a_backup() {
     ends(&traced, Action::Dropped, &["switch/br0 route", "switch/swp0 fdb", "host/eth0 peer"]);
     assert_eq!(ids(&traced), ["port-inactive"]);
     let far = net.of(ports[1]).link.unwrap();
+    for (all_active, action) in [(Some(true), Action::Delivered), (None, Action::Unknown)] {
+        net.of(bond).data = Some(KindData::Bond { mode: 1, active: Some(ports[1].ifindex), all_active });
+        assert_eq!(net.trace(switch, "10.6.0.2").paths[0].verdict.action, action);
+    }
+    net.of(bond).data = Some(KindData::Bond { mode: 1, active: Some(ports[1].ifindex), all_active: Some(false) });
     net.learn(bridge, bond, None, LinkId { netns: switch, ifindex: far });
     let wanted = ["switch/br0 route", "switch/swp1 fdb", "host/eth1 peer", "host/bond0 master"];
     ends(&net.trace(switch, "10.6.0.2"), Action::Delivered, &wanted);

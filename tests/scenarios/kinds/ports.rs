@@ -71,7 +71,7 @@ fn bond() -> Machine {
     let mut node = Machine::new("node", 1);
     let eth: Vec<At> = (0..8).map(|n| node.link(HOST, &format!("eth{n}"), "device", None)).collect();
     let mut bond = |name: &str, mode: u8, ports: [(At, BondPort); 2], active: Option<At>| {
-        let data = KindData::Bond { mode, active: active.map(|at| at.1) };
+        let data = KindData::Bond { mode, active: active.map(|at| at.1), all_active: Some(false) };
         let bond = node.link(HOST, name, "bond", Some(data));
         for (port, state) in ports {
             node.port(port, bond, "bond");
