@@ -79,7 +79,7 @@ impl<'a> Data<'a> {
                 external: self.find(6).is_some(),
             },
             "gre" | "gretap" | "erspan" | "ip6gre" | "ip6gretap" | "ip6erspan" => self.gre(kind),
-            // IFLA_IPTUN_LOCAL, _REMOTE, _LINK, _COLLECT_METADATA, _FWMARK, _FLAGS
+            // IFLA_IPTUN_LOCAL, _REMOTE, _LINK, _COLLECT_METADATA, _FWMARK, _FLAGS, _ENCAP_TYPE, _ENCAP_FLAGS
             "ipip" | "sit" | "ip6tnl" => KindData::Iptunnel {
                 local: self.ip(2),
                 remote: self.ip(3),
@@ -88,7 +88,8 @@ impl<'a> Data<'a> {
                 ikey: None,
                 external: self.find(19).is_some(),
                 fwmark: self.number(20).unwrap_or(0),
-                inner_fwmark: self.flags6(kind, 8) & USE_ORIG_FWMARK != 0,
+                inner_fwmark: self.flags6(kind, 8).is_some_and(|flags| flags & USE_ORIG_FWMARK != 0),
+                options: self.limit(kind, 8) + self.over_udp(15, 16),
             },
             // IFLA_VTI_LOCAL, _REMOTE, _LINK, _OKEY, _IKEY
             "vti" | "vti6" => KindData::Iptunnel {
@@ -100,6 +101,7 @@ impl<'a> Data<'a> {
                 external: false,
                 fwmark: 0,
                 inner_fwmark: false,
+                options: 0,
             },
             // IFLA_NETKIT_POLICY: NETKIT_PASS is 0; IFLA_NETKIT_MODE: NETKIT_L2 is 0
             "netkit" => {
@@ -157,8 +159,28 @@ impl<'a> Data<'a> {
     }
 
     /// `IP6_TNL_F_*`; under the same number tunnels over IPv4 have others.
-    fn flags6(&self, kind: &str, wanted: u16) -> u32 {
-        self.number(wanted).filter(|_| kind.starts_with("ip6")).unwrap_or(0)
+    fn flags6(&self, kind: &str, wanted: u16) -> Option<u32> {
+        self.number(wanted).filter(|_| kind.starts_with("ip6"))
+    }
+
+    /// Bytes of the header that limits tunnels in tunnels, which those over IPv6 add unless told not to.
+    fn limit(&self, kind: &str, flags: u16) -> u32 {
+        /// `IP6_TNL_F_IGN_ENCAP_LIMIT`
+        const IGN_ENCAP_LIMIT: u32 = 1;
+        if self.flags6(kind, flags).is_some_and(|flags| flags & IGN_ENCAP_LIMIT == 0) { 8 } else { 0 }
+    }
+
+    /// Bytes of the UDP header around the tunnel's own, and of GUE behind it.
+    fn over_udp(&self, encap: u16, flags: u16) -> u32 {
+        /// `TUNNEL_ENCAP_FLAG_REMCSUM`: GUE has a field for the checksum then.
+        const REMCSUM: u16 = 4;
+        // TUNNEL_ENCAP_FOU, TUNNEL_ENCAP_GUE
+        match self.short(encap) {
+            Some(1) => 8,
+            Some(2) if self.short(flags).unwrap_or(0) & REMCSUM != 0 => 8 + 4 + 8,
+            Some(2) => 8 + 4,
+            _ => 0,
+        }
     }
 
     fn gre(&self, kind: &str) -> KindData {
@@ -168,6 +190,9 @@ impl<'a> Data<'a> {
         let key = |flags: u16, key: u16| {
             self.short_be(flags).filter(|flags| flags & KEY != 0).and_then(|_| self.number(key)).map(u32::from_be)
         };
+        // GRE_CSUM, GRE_SEQ; ERSPAN has its own of these.
+        let oflags = self.short_be(3).filter(|_| !kind.ends_with("erspan")).unwrap_or(0);
+        let fields = 4 * (oflags & 0x9000).count_ones();
         KindData::Iptunnel {
             local: self.ip(6),
             remote: self.ip(7),
@@ -176,7 +201,8 @@ impl<'a> Data<'a> {
             ikey: key(2, 4),
             external: self.find(18).is_some(),
             fwmark: self.number(20).unwrap_or(0),
-            inner_fwmark: self.flags6(kind, 13) & USE_ORIG_FWMARK != 0,
+            inner_fwmark: self.flags6(kind, 13).is_some_and(|flags| flags & USE_ORIG_FWMARK != 0),
+            options: fields + self.limit(kind, 13) + self.over_udp(14, 15),
         }
     }
 }
@@ -290,6 +316,7 @@ mod tests {
             external: false,
             fwmark: 0,
             inner_fwmark: false,
+            options: 0,
         };
         assert_eq!(ipip, Some(ends(None, None)));
         // A key counts only where the flags say that there is one.
@@ -311,16 +338,38 @@ mod tests {
             external: false,
             fwmark,
             inner_fwmark,
+            options: 0,
         };
         assert_eq!(tunl0, Some(any(0, false)));
         // Over IPv4 the same number has other flags, half as long.
         assert_eq!(of("sit", &[short_be(8, 0x20), number(20, 5)]), Some(any(5, false)));
-        assert_eq!(of("ip6tnl", &[number(8, 0x20), number(20, 0)]), Some(any(0, true)));
+        assert_eq!(of("ip6tnl", &[number(8, 0x21), number(20, 0)]), Some(any(0, true)));
         assert_eq!(of("gre", &[number(20, 5)]), Some(any(5, false)));
-        assert_eq!(of("ip6gretap", &[number(13, 0x20), number(20, 0)]), Some(any(0, true)));
+        assert_eq!(of("ip6gretap", &[number(13, 0x21), number(20, 0)]), Some(any(0, true)));
         let geneve = of("geneve", &[number(1, 9), attribute(7, &[0xfd; 16]), short_be(5, 6081), attribute(6, &[])]);
         let wanted = KindData::Geneve { id: 9, remote: Some([0xfd; 16].into()), port: Some(6081), external: true };
         assert_eq!(geneve, Some(wanted));
+    }
+
+    #[test]
+    fn tunnels_tell_what_their_options_add() {
+        let added = |kind, data: &[Vec<u8>]| match of(kind, data) {
+            Some(KindData::Iptunnel { options, .. }) => options,
+            other => panic!("{other:?}"),
+        };
+        // As `ip link add` makes them, and with "encaplimit none".
+        assert_eq!(added("ip6tnl", &[number(8, 0), attribute(6, &[4])]), 8);
+        assert_eq!(added("ip6tnl", &[number(8, 1), attribute(6, &[0])]), 0);
+        assert_eq!(added("ip6gretap", &[number(13, 0), short_be(3, 0)]), 8);
+        assert_eq!(added("ipip", &[short_be(8, 0)]), 0);
+        // A key is counted where it is known; with "ocsum oseq" there are two more fields.
+        assert_eq!(added("gre", &[short_be(3, 0x2000)]), 0);
+        assert_eq!(added("gre", &[short_be(3, 0xb000)]), 8);
+        assert_eq!(added("ip6gre", &[number(13, 0), short_be(3, 0x1000)]), 12);
+        assert_eq!(added("erspan", &[short_be(3, 0x1000)]), 0);
+        assert_eq!(added("sit", &[short(15, 1)]), 8);
+        assert_eq!(added("gre", &[short(14, 2), short(15, 0), short_be(3, 0)]), 12);
+        assert_eq!(added("ipip", &[short(15, 2), short(16, 4)]), 20);
     }
 
     #[test]

@@ -179,6 +179,11 @@ pub enum KindData {
         /// `IFLA_GRE_FLAGS`).
         #[serde(default, skip_serializing_if = "is_default")]
         inner_fwmark: bool,
+        /// Bytes that options add to its headers: checksum and sequence number of GRE (`IFLA_GRE_OFLAGS`), the
+        /// encapsulation limit of IPv6 (`IFLA_IPTUN_ENCAP_LIMIT`, `IFLA_GRE_ENCAP_LIMIT`), FOU or GUE
+        /// (`IFLA_IPTUN_ENCAP_TYPE`, `IFLA_GRE_ENCAP_TYPE`).
+        #[serde(default, skip_serializing_if = "is_default")]
+        options: u32,
     },
     /// A pair whose ends decide by programs.
     Netkit {
@@ -212,14 +217,14 @@ pub enum KindData {
         mode: u8,
         /// Port in use in active-backup mode (`IFLA_BOND_ACTIVE_SLAVE`).
         active: Option<IfIndex>,
+        /// Ports that are not in use take packets in all the same (`IFLA_BOND_ALL_SLAVES_ACTIVE`); absent: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        all_active: Option<bool>,
     },
     /// A tun or tap device.
     Tun {
         /// It carries Ethernet frames (`IFLA_TUN_TYPE` is `IFF_TAP`).
         tap: bool,
-        /// Ports that are not in use take packets in all the same (`IFLA_BOND_ALL_SLAVES_ACTIVE`); absent: not known.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        all_active: Option<bool>,
     },
 }
 

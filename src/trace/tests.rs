@@ -1,6 +1,7 @@
 //! Walks over links that the kernel at hand may not have, each way as the kernel's sources have it.
 #![cfg(test)]
 
+mod tunnel;
 mod vlan;
 
 use super::Traced;
@@ -83,12 +84,12 @@ fn bond_takes_nothing_in_by_a_backup() {
     let traced = net.trace(switch, "10.6.0.2");
     ends(&traced, Action::Dropped, &["switch/br0 route", "switch/swp0 fdb", "host/eth0 peer"]);
     assert_eq!(ids(&traced), ["port-inactive"]);
-    let far = net.of(ports[1]).link.unwrap();
     for (all_active, action) in [(Some(true), Action::Delivered), (None, Action::Unknown)] {
         net.of(bond).data = Some(KindData::Bond { mode: 1, active: Some(ports[1].ifindex), all_active });
         assert_eq!(net.trace(switch, "10.6.0.2").paths[0].verdict.action, action);
     }
     net.of(bond).data = Some(KindData::Bond { mode: 1, active: Some(ports[1].ifindex), all_active: Some(false) });
+    let far = net.of(ports[1]).link.unwrap();
     net.learn(bridge, bond, None, LinkId { netns: switch, ifindex: far });
     let wanted = ["switch/br0 route", "switch/swp1 fdb", "host/eth1 peer", "host/bond0 master"];
     ends(&net.trace(switch, "10.6.0.2"), Action::Delivered, &wanted);
@@ -171,60 +172,11 @@ fn iptunnel(remote: Option<&str>, key: Option<u32>) -> KindData {
         external: false,
         fwmark: 0,
         inner_fwmark: false,
+        options: 0,
     }
 }
 
 const OVER_TUNNEL: [&str; 4] = ["a/tun0 route", "a/eth0 route", "b/eth0 peer", "b/tun0 tunnel"];
-
-#[test]
-fn ipip_takes_the_gateway_of_the_route_as_its_remote() {
-    let (mut net, a, ends_) = tunnel("ipip", |_| iptunnel(None, None));
-    ends_.iter().for_each(|end| net.of(*end).mtu = Some(1500));
-    let traced = net.trace(a, "10.244.1.1");
-    ends(&traced, Action::Delivered, &OVER_TUNNEL);
-    let encap = traced.paths[0].hops[0].encap.as_ref().unwrap();
-    assert_eq!((encap.remote.to_string(), encap.overhead, encap.by.as_str()), ("10.1.0.2".into(), 20, "gateway"));
-    // 1480 bytes are left in 1500, and the tunnel's link promises more.
-    assert_eq!(ids(&traced), ["mtu-tunnel"]);
-}
-
-#[test]
-fn gre_ends_only_where_remote_and_key_fit() {
-    let remotes = ["10.1.0.2", "10.1.0.1"];
-    let (mut net, a, ends_) = tunnel("gre", |n| iptunnel(Some(remotes[n]), Some(7)));
-    let traced = net.trace(a, "10.244.1.1");
-    ends(&traced, Action::Delivered, &OVER_TUNNEL);
-    assert_eq!(traced.paths[0].hops[0].encap.as_ref().unwrap().overhead, 28);
-    net.of(ends_[1]).data = Some(iptunnel(Some("10.1.0.1"), Some(8)));
-    assert_eq!(ids(&net.trace(a, "10.244.1.1")), ["tunnel-end-absent"]);
-    net.of(ends_[1]).data = Some(iptunnel(Some("10.1.0.77"), Some(7)));
-    assert_eq!(ids(&net.trace(a, "10.244.1.1")), ["tunnel-end-absent"]);
-    net.of(ends_[1]).data = Some(iptunnel(None, Some(7)));
-    ends(&net.trace(a, "10.244.1.1"), Action::Delivered, &OVER_TUNNEL);
-    net.of(ends_[1]).up = false;
-    assert_eq!(ids(&net.trace(a, "10.244.1.1")), ["tunnel-end-absent"]);
-}
-
-#[test]
-fn geneve_ends_where_the_number_fits() {
-    let geneve = |id: u32, remote: &str| KindData::Geneve {
-        id,
-        remote: Some(remote.parse().unwrap()),
-        port: Some(6081),
-        external: false,
-    };
-    let (mut net, a, ends_) = tunnel("geneve", |n| geneve(3, ["10.1.0.2", "10.1.0.1"][n]));
-    // It carries frames: the address inside must be that of the other end.
-    net.knows(ends_[0], "10.1.0.2", ends_[1]);
-    let traced = net.trace(a, "10.244.1.1");
-    ends(&traced, Action::Delivered, &OVER_TUNNEL);
-    assert_eq!(traced.paths[0].hops[0].encap.as_ref().unwrap().overhead, 50);
-    net.of(ends_[1]).data = Some(geneve(4, "10.1.0.1"));
-    assert_eq!(ids(&net.trace(a, "10.244.1.1")), ["tunnel-end-absent"]);
-    // The endpoint of each packet comes from elsewhere.
-    net.of(ends_[0]).data = Some(KindData::Geneve { id: 0, remote: None, port: None, external: true });
-    assert_eq!(net.trace(a, "10.244.1.1").paths[0].verdict.action, Action::Unknown);
-}
 
 /// A pod behind a pair of netkit.
 fn netkit(policy: &str) -> (Fake, NetnsId, LinkId) {

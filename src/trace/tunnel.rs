@@ -102,13 +102,20 @@ impl Walk<'_> {
                 };
                 Ok(Outer { encap, via: None, proto: Some(Proto::Udp), mark: inner })
             }
-            Some(KindData::Iptunnel { local, remote, lower, okey, fwmark, inner_fwmark, .. }) => {
+            Some(KindData::Iptunnel { local, remote, lower, okey, fwmark, inner_fwmark, options, .. }) => {
                 // Without a remote of its own it goes to the gateway of the packet's route, or to its destination.
                 let (remote, by) = match remote {
                     Some(remote) => (*remote, "default"),
+                    None if link.kind == "sit" && self.flow.dst.is_ipv6() => {
+                        let Some(remote) = inside_address(self.flow.dst, frame.to) else {
+                            let reason = format!("which endpoint {} takes for {} is not seen", link.ifname, frame.to);
+                            return Err(self.stop(Action::Unknown, reason));
+                        };
+                        (remote, "gateway")
+                    }
                     None => (frame.to, "gateway"),
                 };
-                let overhead = iptunnel_overhead(&link.kind, remote, okey.is_some());
+                let overhead = iptunnel_overhead(&link.kind, remote, okey.is_some()) + options;
                 let encap = Encap { remote, local: *local, port: None, id: *okey, overhead, by: by.to_owned() };
                 let mark = match link.kind.as_str() {
                     // That of the transformation around it, which is not read.
@@ -257,6 +264,19 @@ fn iptunnel_overhead(kind: &str, remote: IpAddr, key: bool) -> u32 {
         _ => 0,
     };
     ip_header(remote) + own + if key { 4 } else { 0 }
+}
+
+/// The IPv4 address that a sit tunnel without a remote takes: that in a 6to4 destination, else in an IPv4-compatible
+/// gateway or destination.
+fn inside_address(dst: IpAddr, to: IpAddr) -> Option<IpAddr> {
+    let (IpAddr::V6(dst), IpAddr::V6(to)) = (dst, to) else { return None };
+    match (dst.octets(), to.octets()) {
+        ([0x20, 0x02, a, b, c, d, ..], _) => Some([a, b, c, d].into()),
+        (_, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]) if u32::from_be_bytes([a, b, c, d]) > 1 => {
+            Some([a, b, c, d].into())
+        }
+        _ => None,
+    }
 }
 
 fn ip_header(remote: IpAddr) -> u32 {

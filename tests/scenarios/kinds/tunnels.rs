@@ -36,6 +36,7 @@ fn iptunnel(local: Option<u8>, remote: Option<u8>, key: Option<u32>) -> KindData
         external: false,
         fwmark: 0,
         inner_fwmark: false,
+        options: 0,
     }
 }
 
