@@ -162,7 +162,10 @@ static WAYS: [Way; 4] = [
         program: PODNET,
         attach: |pod| {
             let (bridge, _) = bridge_of(0);
-            podnet(&["attach", &format!("/run/netns/pod{pod}"), "--bridge", &bridge, "--subnet", "10.100.0.0/16"])
+            let netns = format!("/run/netns/pod{pod}");
+            // No store knows of the node's pods, and each of their addresses would be tried first.
+            let range = "10.100.192.1-10.100.255.254";
+            podnet(&["attach", &netns, "--bridge", &bridge, "--subnet", "10.100.0.0/16", "--range", range])
         },
         detach: |pod| podnet(&["detach", &format!("/run/netns/pod{pod}")]),
     },

@@ -7,10 +7,13 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{pipe2, read, write};
 
 use super::aside::{aside, outcome};
 use crate::kernel::netns::NetnsFile;
@@ -38,39 +41,100 @@ pub fn announce(netns: &NetnsFile, link: IfIndex, mac: LlAddr, addrs: &[IpAddr])
     outcome(&said)
 }
 
-/// Asks on a link of the own namespace who has an address, as one does before using it (RFC 5227, RFC 4862), and waits a
-/// little for the answer: the link-layer address of the one who has it.
-pub fn answers(link: IfIndex, mac: LlAddr, addr: IpAddr, patience: Duration) -> io::Result<Option<LlAddr>> {
-    let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(None) };
-    let socket = match addr {
-        IpAddr::V4(ip) => {
-            let socket = packet_socket(ETH_P_ARP)?;
-            let mut question = gratuitous_arp(*mac, ip);
-            // From nobody, so that nobody learns anything from the question.
-            question[14..18].fill(0);
-            send_to(&socket, link, ETH_P_ARP, BROADCAST, &question)?;
-            socket
+/// Asks on a link of the own namespace who has one of the addresses, as one does before using them (RFC 5227, RFC 4862),
+/// and waits a little for the first answer: an address, and the link-layer address of the one who has it.
+pub fn answers(link: IfIndex, mac: LlAddr, addrs: &[IpAddr], patience: Duration) -> io::Result<Option<Holder>> {
+    heard(&questions(link, mac, addrs)?, patience)
+}
+
+/// An address, and who has it.
+pub type Holder = (IpAddr, LlAddr);
+
+/// A question under way.
+#[derive(Debug)]
+pub struct Question {
+    hears: OwnedFd,
+    said: OwnedFd,
+    addrs: Vec<IpAddr>,
+}
+
+/// Asks beside other work: a bridge hands the question to each of its ports while the sender waits. How long an answer
+/// may take, once it is sent, `patience` says.
+pub fn ask(
+    link: IfIndex,
+    mac: LlAddr,
+    addrs: Vec<IpAddr>,
+    patience: impl FnOnce() -> Duration,
+) -> io::Result<Question> {
+    let (hears, tells) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let work = || {
+        let asked = questions(link, mac, &addrs)?;
+        if let Some((addr, mac)) = heard(&asked, patience())? {
+            let number = addrs.iter().position(|asked| *asked == addr).unwrap_or(0) as u8;
+            write(&tells, &[&[number], mac.bytes()].concat())?;
         }
-        IpAddr::V6(ip) => {
-            let socket = packet_socket(ETH_P_IPV6)?;
-            let [.., a, b, c] = ip.octets();
-            send_to(&socket, link, ETH_P_IPV6, [0x33, 0x33, 0xff, a, b, c], &solicitation(ip))?;
-            socket
-        }
+        Ok(asked)
     };
+    let said = aside(&[tells.as_raw_fd()], work, drop)?;
+    Ok(Question { hears, said, addrs })
+}
+
+impl Question {
+    /// Waits for the answer: one of the addresses, and who has it.
+    pub fn answer(self) -> io::Result<Option<Holder>> {
+        outcome(&self.said)?;
+        // What was heard is there by now.
+        let mut told = [0; 7];
+        match read(&self.hears, &mut told) {
+            Ok(length) => {
+                let addr = self.addrs.get(usize::from(told[0]));
+                Ok(addr.map(|addr| (*addr, LlAddr::new(&told[1..length.max(1)]))))
+            }
+            Err(Errno::EAGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+/// Sends a question for each address, and returns what the answers come by.
+fn questions(link: IfIndex, mac: LlAddr, addrs: &[IpAddr]) -> io::Result<Vec<(IpAddr, OwnedFd)>> {
+    let Some(mac) = mac.bytes().first_chunk::<6>() else { return Ok(Vec::new()) };
+    let ask = |addr: &IpAddr| {
+        let socket = packet_socket(if addr.is_ipv4() { ETH_P_ARP } else { ETH_P_IPV6 })?;
+        match addr {
+            IpAddr::V4(ip) => {
+                let mut question = gratuitous_arp(*mac, *ip);
+                // From nobody, so that nobody learns anything from the question.
+                question[14..18].fill(0);
+                send_to(&socket, link, ETH_P_ARP, BROADCAST, &question)?;
+            }
+            IpAddr::V6(ip) => {
+                let [.., a, b, c] = ip.octets();
+                send_to(&socket, link, ETH_P_IPV6, [0x33, 0x33, 0xff, a, b, c], &solicitation(*ip))?;
+            }
+        }
+        Ok((*addr, socket))
+    };
+    addrs.iter().map(ask).collect()
+}
+
+/// The first answer.
+fn heard(asked: &[(IpAddr, OwnedFd)], patience: Duration) -> io::Result<Option<Holder>> {
     let deadline = Instant::now() + patience;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waiting, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+        let mut waiting: Vec<_> = asked.iter().map(|(_, s)| PollFd::new(s.as_fd(), PollFlags::POLLIN)).collect();
+        match ppoll(&mut waiting, Some(TimeSpec::from(left)), None) {
             Ok(0) => return Ok(None),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut packet = [0; 128];
-        let length = recv(socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
-        if let Some(holder) = holder(&packet[..length], addr) {
-            return Ok(Some(holder));
+        for (addr, socket) in asked {
+            let mut packet = [0; 128];
+            let length = recv(socket.as_raw_fd(), &mut packet, MsgFlags::MSG_DONTWAIT).unwrap_or(0);
+            if let Some(mac) = holder(&packet[..length], *addr) {
+                return Ok(Some((*addr, mac)));
+            }
         }
         if left.is_zero() {
             return Ok(None);

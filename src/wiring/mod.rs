@@ -12,7 +12,7 @@ pub mod store;
 mod turn;
 
 pub use apply::{Applied, Opened, Sockets, allowed, apply, take};
-pub use arp::{announce, answers};
+pub use arp::{Holder, Question, announce, answers, ask};
 pub use detach::delete_links;
 pub use nat::{commented, missing as nft_missing};
 pub use stop::Stop;

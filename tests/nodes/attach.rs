@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::node::{Node, PODNET, eventually};
 use super::{Test, test};
@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         test!(settings_that_cannot_be_written_are_refused_first, Tools),
         test!(who_may_not_is_told_what_it_takes, Tools, Users),
         test!(a_port_that_does_not_forward_is_undone, Tools),
+        test!(addresses_of_others_are_not_drawn, Tools),
         test!(an_ipv6_address_of_somebody_else_is_undone, Tools),
         test!(an_ipv6_address_of_somebody_else_is_refused, Tools),
         test!(point_to_point, Tools),
@@ -406,6 +407,39 @@ fn a_port_that_does_not_forward_is_undone() {
     assert!(error["message"].as_str().unwrap().contains("as a port of br0"), "{error}");
     assert!(error["hint"].as_str().unwrap().contains("undone"), "{error}");
     same(&before, &state(&node), "what does not work");
+}
+
+/// Of somebody who has taken it in no store, and of whom the host knows nothing yet.
+fn addresses_of_others_are_not_drawn() {
+    let node = node("blue red green silent wire");
+    node.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+        ip link add br0 type bridge; ip link set br0 up
+        ip addr add 10.5.0.1/24 dev br0; ip addr add fd00:5::1/64 dev br0 nodad
+        pod() {
+            ip link add $1 type veth peer name eth0 netns $1; ip -n $1 link set eth0 up
+            for addr in $2; do ip -n $1 addr add $addr dev eth0 nodad 2>/dev/null; done
+            ip link set $1 ${3:-} up
+        }
+        pod silent '10.5.0.2/24 10.5.0.3/24 fd00:5::2/64' 'master br0'; pod wire '10.6.0.2/24 fd00:6::2/64'");
+    eventually("the ports forward", || node.sh("bridge link show dev silent").contains("forwarding"));
+    let drawn = |args: &str| {
+        node.sh("ip neigh flush all; ip -6 neigh flush all");
+        attach(&node, args)["addrs"].clone()
+    };
+    let nets = "--subnet 10.5.0.0/24 --subnet fd00:5::/64";
+    assert_eq!(drawn(&format!("blue --bridge br0 {nets}")), json!(["10.5.0.4/24", "fd00:5::3/64"]));
+    assert!(node.reaches("blue", "10.5.0.2") && node.reaches("blue", "fd00:5::2"), "they still work");
+    let nets = "--subnet 10.6.0.0/24 --subnet fd00:6::/64";
+    assert_eq!(drawn(&format!("red --macvlan wire {nets} --gateway none")), json!(["10.6.0.3/24", "fd00:6::3/64"]));
+    // A link does not hear the macvlans on it: the kernel finds that out when it is too late for another address.
+    node.sh("set_in green net.ipv6.conf.default.accept_dad=1");
+    let before = state(&node);
+    let same_again = "green --macvlan wire --subnet fd00:6::/64 --range fd00:6::3-fd00:6::9 --ipam-dir /run/store";
+    let (message, _) = refused(&node, &format!("{same_again} --gateway none"), &before);
+    assert!(message.contains("somebody else has fd00:6::3"), "{message}");
+    // All of them are somebody's.
+    let (message, _) = refused(&node, "green --bridge br0 --range 10.5.0.2-10.5.0.3 --subnet 10.5.0.0/24", &before);
+    assert!(message.contains("every address of 10.5.0.0/24 from 10.5.0.2 to 10.5.0.3 is taken"), "{message}");
 }
 
 fn an_ipv6_address_of_somebody_else_is_refused() {

@@ -10,17 +10,25 @@ use ipnet::IpNet;
 use super::refused;
 use crate::cli::AttachArgs;
 use crate::error::{Error, ErrorId, Result};
-use crate::kernel::{Live, fdb, neigh};
+use crate::kernel::link::{self, Where};
+use crate::kernel::socket::Socket;
+use crate::kernel::{Live, fdb, neigh, ports};
 use crate::model::{Attachment, Link, LlAddr};
-use crate::wiring;
 use crate::wiring::plan::{Gateways, Lease, Pool, Way, Wish, pick};
 use crate::wiring::store::{self, Store};
+use crate::wiring::{self, Holder, Question};
 
 /// The network of a bridge that podnet makes, where none was named.
 const DEFAULT: &str = "10.213.0.0/24";
 
 /// An answer on a segment of virtual links comes within a fraction of this.
 const ANSWER: Duration = Duration::from_millis(50);
+
+/// Local namespaces answer while the question is still being sent; this is for a machine that has much else to do.
+const LOCAL_ANSWER: Duration = Duration::from_millis(2);
+
+/// Ports that are looked at for one that leads out of the machine: the host's own links are mostly older than its pods'.
+const OLDEST_PORTS: usize = 8;
 
 /// The kernel keeps no longer alias (`IFALIASZ`).
 const ALIAS: usize = 255;
@@ -31,6 +39,30 @@ pub(super) struct Leased {
     pub dir: PathBuf,
     /// Locked; none: in a dry run.
     pub store: Option<Store>,
+    /// Whether somebody has one of the addresses that were drawn.
+    asked: Option<Question>,
+}
+
+impl Leased {
+    /// Somebody on the segment who has one of the addresses that were drawn, though no store says so.
+    pub(super) fn holder(&mut self) -> Option<Holder> {
+        self.asked.take()?.answer().ok().flatten()
+    }
+}
+
+/// What a person is told of such addresses.
+pub(super) fn passed_over(held: &[Holder]) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let by = |(addr, mac): &Holder| {
+        format!("{addr} was passed over: {mac} uses it, though nobody has taken it in the store")
+    };
+    let mut notes: Vec<String> = held.iter().take(SHOWN).map(by).collect();
+    if let [.., (last, _)] = held
+        && held.len() > SHOWN
+    {
+        notes.push(format!("so were {} more, the last of them {last}", held.len() - SHOWN));
+    }
+    notes
 }
 
 pub(super) fn lease(
@@ -38,7 +70,7 @@ pub(super) fn lease(
     args: &AttachArgs,
     wish: &Wish,
     base: Option<&Link>,
-    notes: &mut Vec<String>,
+    held: &mut Vec<Holder>,
 ) -> Result<Leased> {
     let pools = pools(args, wish, base)?;
     let dir = args.addresses.ipam_dir.join(network(args, wish)?);
@@ -60,13 +92,14 @@ pub(super) fn lease(
                 dir.join(addr.addr().to_string()).display()
             )));
         }
-        if let Some(mac) = base.and_then(|base| holder(live, base, addr.addr(), true)) {
+        if let Some((_, mac)) = base.and_then(|base| holder(live, base, addr.addr())) {
             let message = format!("{} is in use already, by {mac} on {}", addr.addr(), base.map_or("", |b| &b.ifname));
             return Err(Error::new(ErrorId::Conflict, message).hint("give another --address"));
         }
         leases.push(Lease { addr: *addr, range: None });
     }
     taken.extend(reserved(wish, base, &pools));
+    taken.extend(held.iter().map(|(addr, _)| *addr));
     for (range, pool) in pools.iter().enumerate() {
         if leases.iter().any(|lease| pool.net.contains(&lease.addr.addr())) {
             continue;
@@ -74,8 +107,8 @@ pub(super) fn lease(
         let last = store::last(&dir, range);
         let addr = loop {
             let addr = pick(pool, last, &taken).map_err(refused)?;
-            let Some(mac) = base.and_then(|base| holder(live, base, addr, false)) else { break addr };
-            notes.push(format!("{addr} was passed over: {mac} uses it, though nobody has taken it in the store"));
+            let Some(mac) = base.and_then(|base| known(live, base, addr)) else { break addr };
+            held.push((addr, mac));
             taken.insert(addr);
         };
         taken.insert(addr);
@@ -83,7 +116,9 @@ pub(super) fn lease(
         leases.push(Lease { addr, range: Some(range) });
     }
     leases.sort_by_key(|lease| lease.addr.addr().is_ipv6());
-    Ok(Leased { leases, dir, store })
+    let drawn = leases.iter().filter(|lease| lease.range.is_some()).map(|lease| lease.addr.addr()).collect();
+    let asked = base.and_then(|base| ask(base, drawn));
+    Ok(Leased { leases, dir, store, asked })
 }
 
 /// The networks to give addresses from: those that were named, else those of the bridge.
@@ -154,20 +189,43 @@ fn network(args: &AttachArgs, wish: &Wish) -> Result<String> {
     Ok(name)
 }
 
-/// Who on the segment uses an address. A neighbour entry alone may be what a dead pod left: its bridge must know the
-/// link-layer address, too. For an address that no store vouches for the segment itself is asked.
-fn holder(live: &mut Live, base: &Link, addr: IpAddr, ask: bool) -> Option<LlAddr> {
+/// Who uses an address, by the host's tables. A neighbour entry alone may be what a dead pod left: its bridge must know
+/// the link-layer address, too.
+fn known(live: &mut Live, base: &Link, addr: IpAddr) -> Option<LlAddr> {
     let own = live.spaces.own();
     let (socket, _) = live.spaces.socket(own)?;
     let known = neigh::get(socket, base.ifindex, addr).ok().flatten().and_then(|entry| entry.lladdr);
-    let known = known.filter(|mac| !mac.is_zero());
-    let there = known.filter(|mac| {
+    known.filter(|mac| !mac.is_zero()).filter(|mac| {
         base.kind != "bridge"
             || fdb::get(socket, base.ifindex, *mac, None).ok().flatten().is_some_and(|entry| !entry.local)
-    });
-    match there {
-        None if ask && base.up => wiring::answers(base.ifindex, base.address?, addr, ANSWER).ok().flatten(),
-        _ => there,
+    })
+}
+
+/// Who uses an address that was named: for one that no store vouches for the segment itself is asked.
+fn holder(live: &mut Live, base: &Link, addr: IpAddr) -> Option<Holder> {
+    match known(live, base, addr) {
+        None if base.up => wiring::answers(base.ifindex, base.address?, &[addr], ANSWER).ok().flatten(),
+        known => known.map(|mac| (addr, mac)),
+    }
+}
+
+/// Asks who uses addresses that were drawn: not everybody on the segment need have taken his in the store.
+fn ask(base: &Link, drawn: Vec<IpAddr>) -> Option<Question> {
+    let alone = base.kind == "bridge" && ports::count(&base.ifname).is_ok_and(|ports| ports == 0);
+    if !base.up || alone || drawn.is_empty() {
+        return None;
+    }
+    wiring::ask(base.ifindex, base.address?, drawn, || patience(base)).ok()
+}
+
+/// How long an answer may take: from outside of the machine, or from a virtual one, longer.
+fn patience(base: &Link) -> Duration {
+    let (Ok(mut socket), Ok(ports)) = (Socket::open(), ports::first(base.ifindex, OLDEST_PORTS)) else { return ANSWER };
+    let mut is_pair =
+        |index| link::get(&mut socket, index, Where::Here).is_ok_and(|port| port.is_none_or(|p| p.is_pair()));
+    match base.kind == "bridge" && ports.iter().all(|(index, _)| is_pair(*index)) {
+        true => LOCAL_ANSWER,
+        false => ANSWER,
     }
 }
 

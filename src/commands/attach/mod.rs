@@ -4,7 +4,7 @@ pub(super) mod gather;
 mod lease;
 mod verify;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Outcome;
 use crate::cli::AttachArgs;
@@ -68,12 +68,22 @@ fn prepare(live: &mut Live, source: &Source, args: &AttachArgs, wish: &mut Wish)
     let netns = gather::netns_ref(live, source, &args.target);
     let id = gather::id(live, source, &args.target)?;
     let base = gather::base(live, wish)?;
-    let mut notes = Vec::new();
-    let leased = lease::lease(live, args, wish, base.as_ref(), &mut notes)?;
-    let facts = gather::facts(live, source, args, wish, base, &leased.leases, &id)?;
+    let deadline = Instant::now() + Duration::from_secs_f64(args.wait);
+    let mut held = Vec::new();
+    let (leased, facts) = loop {
+        let mut leased = lease::lease(live, args, wish, base.as_ref(), &mut held)?;
+        // The answer comes meanwhile.
+        let facts = gather::facts(live, source, args, wish, base.clone(), &leased.leases, &id)?;
+        let Some(holder) = leased.holder() else { break (leased, facts) };
+        held.push(holder);
+        if Instant::now() > deadline {
+            let message = format!("each of the {} addresses that were tried is in use already", held.len());
+            return Err(Error::new(ErrorId::Conflict, message).hint("give an --address, or another --range"));
+        }
+    };
     let attachment = lease::attachment(&id, wish, &leased)?;
     let mut decided = plan::attach(wish, &facts, &netns, &leased.leases, attachment).map_err(refused)?;
-    decided.notes.extend(notes);
+    decided.notes.extend(lease::passed_over(&held));
     Ok(Prepared { netns, leases: leased.leases, decided, store: leased.store })
 }
 

@@ -202,8 +202,8 @@ impl Planning<'_> {
         let alone = self.wish.way == Way::PointToPoint;
         for lease in self.leases {
             let addr = if alone { host_part(lease.addr.addr()) } else { lease.addr };
-            // What the store has given away is nobody else's.
-            let nodad = lease.range.is_some();
+            // The segment was asked who has what the store gave away; only behind a macvlan's link nobody hears that.
+            let nodad = lease.range.is_some() && !matches!(self.wish.way, Way::Macvlan { .. });
             let add = Change::AddAddr { ifname: dev.clone(), addr, nodad, link_scope: false };
             self.step(&netns, add);
         }
