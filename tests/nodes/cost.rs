@@ -110,8 +110,9 @@ fn path_to_an_unknown_neighbour_grows_with_the_ports_and_no_faster() {
         node.sh("at pod1 ip neigh flush dev eth0; ip link set cni0 type bridge fdb_flush");
         questions(&node, &format!("trace {pid} --to 10.244.0.12"))
     });
-    // Behind each port is somebody who is asked, and each namespace is asked once for its number.
+    // Behind each port is somebody who is asked, and each namespace is asked once for its number. With a few it is
+    // luck which of them is asked first.
     for (asked, each) in [("RTM_GETNSID", 2), ("RTM_GETLINK", 3), ("openat", 12)] {
-        assert!(many[asked] <= few[asked] + each * 90, "{asked}: {few:?} {many:?}");
+        assert!(many[asked] <= each * 110, "{asked}: {few:?} {many:?}");
     }
 }
