@@ -212,74 +212,21 @@ fn renew(own: &mut Space, link: Link) {
 
 /// Reads one namespace. `own` is a socket in podnet's.
 fn one(
-    mut found: Found,
+    found: Found,
     around: &Around<'_>,
     whose: &mut dyn Whose,
     own: &mut Socket,
     (reader, sysctls): (&mut Reader, &mut Sysctls),
 ) -> Reading {
-    let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
     let file = match found.open() {
         Ok(file) => file,
-        Err(error) => {
-            // Held by something that no path leads to, or by somebody else's.
-            let hidden = found.holders.iter().any(|h| h.path.is_none()) || !gone(&error);
-            if hidden {
-                let name = found.name(around.host);
-                match error.kind() {
-                    io::ErrorKind::NotFound => reading.gaps.push(Gap::new("links", &name, "no path leads there")),
-                    _ => reading.closed = Some(error.into()),
-                }
-                reading.space = Some(Space::new(found, name));
-            }
-            return reading;
-        }
+        Err(error) => return unopened(found, error, around),
     };
-    let mut owner = around.owner_by(whose, &found);
-    // It was named by its processes: where one of them has gone, its pid can have been another process's already.
-    for _ in 0..RENAMED {
-        let holders = found.holders.len();
-        found.confirm(&file);
-        if found.holders.is_empty() {
-            return reading;
-        }
-        if found.holders.len() == holders {
-            break;
-        }
-        owner = around.owner_by(whose, &found);
-    }
-    let name = found.name_with(around.host, owner.as_ref());
-    let mut space = Space { owner, ..Space::new(found, name) };
+    let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
+    let Some(mut space) = named(found, &file, around, whose) else { return reading };
     match file.socket_of_reader(reader) {
         Ok(mut inside) => {
-            let mut gaps = Vec::new();
-            match self::inside(
-                &mut inside,
-                space.id(),
-                &space.name,
-                around.whole.map(|keep| (keep, sysctls)),
-                &mut gaps,
-            ) {
-                Ok((links, whole)) => {
-                    (space.links, space.whole) = (links, whole);
-                    if let Some(whole) = &mut space.whole {
-                        whole.gaps.clone_from(&gaps);
-                    }
-                }
-                Err(refused) => {
-                    reading.gaps.push(Gap::new("links", &space.name, refused.to_string()));
-                    space.outside = true;
-                }
-            }
-            reading.gaps.append(&mut gaps);
-            if space.links.iter().any(|l| l.link_netnsid.is_some()) {
-                let id = space.id();
-                for hub in around.hubs().filter(|hub| hub.id() != id) {
-                    if let Ok(Some(number)) = nsid::of_file(&mut inside, hub) {
-                        space.numbers.insert(number, hub.id());
-                    }
-                }
-            }
+            fill(&mut space, &mut inside, around, sysctls, &mut reading.gaps);
             drop(inside);
             claims(&mut space, around, own, &mut reading.fresh);
         }
@@ -294,6 +241,68 @@ fn one(
     }
     reading.space = Some(space);
     reading
+}
+
+/// What is left to say of a namespace that could not be opened.
+fn unopened(found: Found, error: io::Error, around: &Around<'_>) -> Reading {
+    let mut reading = Reading { space: None, closed: None, fresh: Vec::new(), gaps: Vec::new() };
+    // Held by something that no path leads to, or by somebody else's.
+    let hidden = found.holders.iter().any(|h| h.path.is_none()) || !gone(&error);
+    if hidden {
+        let name = found.name(around.host);
+        match error.kind() {
+            io::ErrorKind::NotFound => reading.gaps.push(Gap::new("links", &name, "no path leads there")),
+            _ => reading.closed = Some(error.into()),
+        }
+        reading.space = Some(Space::new(found, name));
+    }
+    reading
+}
+
+/// The namespace of the open file with its owner and name; none: nobody holds it any more.
+fn named(mut found: Found, file: &NetnsFile, around: &Around<'_>, whose: &mut dyn Whose) -> Option<Space> {
+    let mut owner = around.owner_by(whose, &found);
+    // It was named by its processes: where one of them has gone, its pid can have been another process's already.
+    for _ in 0..RENAMED {
+        let holders = found.holders.len();
+        found.confirm(file);
+        if found.holders.is_empty() {
+            return None;
+        }
+        if found.holders.len() == holders {
+            break;
+        }
+        owner = around.owner_by(whose, &found);
+    }
+    let name = found.name_with(around.host, owner.as_ref());
+    Some(Space { owner, ..Space::new(found, name) })
+}
+
+/// Reads all that is wanted of a namespace through a socket in it.
+fn fill(space: &mut Space, inside: &mut Socket, around: &Around<'_>, sysctls: &mut Sysctls, all_gaps: &mut Vec<Gap>) {
+    let mut gaps = Vec::new();
+    let whole = around.whole.map(|keep| (keep, sysctls));
+    match self::inside(inside, space.id(), &space.name, whole, &mut gaps) {
+        Ok((links, whole)) => {
+            (space.links, space.whole) = (links, whole);
+            if let Some(whole) = &mut space.whole {
+                whole.gaps.clone_from(&gaps);
+            }
+        }
+        Err(refused) => {
+            all_gaps.push(Gap::new("links", &space.name, refused.to_string()));
+            space.outside = true;
+        }
+    }
+    all_gaps.append(&mut gaps);
+    if space.links.iter().any(|l| l.link_netnsid.is_some()) {
+        let id = space.id();
+        for hub in around.hubs().filter(|hub| hub.id() != id) {
+            if let Ok(Some(number)) = nsid::of_file(inside, hub) {
+                space.numbers.insert(number, hub.id());
+            }
+        }
+    }
 }
 
 fn gone(error: &io::Error) -> bool {

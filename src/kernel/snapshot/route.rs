@@ -85,27 +85,35 @@ fn decode(payload: &[u8]) -> Result<Option<RecordedRoute>, DecodeError> {
         match attribute.kind() {
             RTA_DST => dst = ip(value).unwrap_or(any),
             RTA_SRC => src = ip(value).unwrap_or(any),
-            RTA_OIF => route.oif = number(value).map(IfIndex),
-            RTA_GATEWAY => route.gateway = ip(value),
-            RTA_VIA => route.gateway = via(value),
-            RTA_PRIORITY => route.metric = number(value).unwrap_or(0),
-            RTA_PREFSRC => route.prefsrc = ip(value),
-            RTA_METRICS => route.mtu = mtu(value),
-            RTA_MULTIPATH => route.nexthops = nexthops(value)?,
-            RTA_TABLE => route.table = TableId(number(value).unwrap_or(0)),
-            RTA_PREF => route.pref = value.first().copied().unwrap_or(0),
-            RTA_ENCAP_TYPE => {
-                let kind = value.first_chunk().map(|b| RouteLwEnCapType::from(u16::from_ne_bytes(*b)));
-                let kind = kind.filter(|kind| *kind != RouteLwEnCapType::None);
-                route.encap = kind.map(|kind| format!("{kind:?}").to_lowercase());
-            }
-            RTA_NH_ID => route.nhid = number(value),
-            _ => {}
+            kind => add(&mut route, kind, value)?,
         }
     }
     route.dst = prefix(dst, *bits)?;
     route.src = if *src_bits > 0 { Some(prefix(src, *src_bits)?) } else { None };
     Ok(Some(route))
+}
+
+/// An attribute that means the same whatever the header says.
+fn add(route: &mut RecordedRoute, kind: u16, value: &[u8]) -> Result<(), DecodeError> {
+    match kind {
+        RTA_OIF => route.oif = number(value).map(IfIndex),
+        RTA_GATEWAY => route.gateway = ip(value),
+        RTA_VIA => route.gateway = via(value),
+        RTA_PRIORITY => route.metric = number(value).unwrap_or(0),
+        RTA_PREFSRC => route.prefsrc = ip(value),
+        RTA_METRICS => route.mtu = mtu(value),
+        RTA_MULTIPATH => route.nexthops = nexthops(value)?,
+        RTA_TABLE => route.table = TableId(number(value).unwrap_or(0)),
+        RTA_PREF => route.pref = value.first().copied().unwrap_or(0),
+        RTA_ENCAP_TYPE => {
+            let kind = value.first_chunk().map(|b| RouteLwEnCapType::from(u16::from_ne_bytes(*b)));
+            let kind = kind.filter(|kind| *kind != RouteLwEnCapType::None);
+            route.encap = kind.map(|kind| format!("{kind:?}").to_lowercase());
+        }
+        RTA_NH_ID => route.nhid = number(value),
+        _ => {}
+    }
+    Ok(())
 }
 
 fn prefix(ip: IpAddr, bits: u8) -> Result<IpNet, DecodeError> {
