@@ -86,11 +86,12 @@ impl Question {
         // What was heard is there by now.
         let mut told = [0; 7];
         match read(&self.hears, &mut told) {
+            // Nothing, from a child that has ended or is still about to.
+            Ok(0) | Err(Errno::EAGAIN) => Ok(None),
             Ok(length) => {
                 let addr = self.addrs.get(usize::from(told[0]));
-                Ok(addr.map(|addr| (*addr, LlAddr::new(&told[1..length.max(1)]))))
+                Ok(addr.map(|addr| (*addr, LlAddr::new(&told[1..length]))))
             }
-            Err(Errno::EAGAIN) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
