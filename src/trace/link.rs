@@ -1,9 +1,12 @@
 //! What sending by a link means, by its kind, and what taking a packet in by one means: the other end of a pair, the link
 //! below, the way out of the machine, or a bridge above.
 
+use std::net::IpAddr;
+
 use super::frame::Frame;
+use super::refused::setting;
 use super::walk::{Next, Walk};
-use crate::model::{Action, Gap, Hook, KindData, Level, Link, LinkId, LlAddr, Step};
+use crate::model::{Action, Flow, Gap, Hook, Hop, KindData, Level, Link, LinkId, LlAddr, RouteAnswer, Step, word};
 
 impl Walk<'_> {
     pub(super) fn transmit(&mut self, at: LinkId, link: Link, frame: Frame) -> Next {
@@ -180,7 +183,7 @@ impl Walk<'_> {
             None => match self.answers_for(at, &link, frame.to) {
                 Some(false) => match self.taken_above(at, &frame) {
                     Some(next) => next,
-                    None => self.nobody_answers(&link, &frame),
+                    None => self.nobody_answers(at, &link, &frame),
                 },
                 _ => Next::Input(at, Box::new(link)),
             },
@@ -189,26 +192,58 @@ impl Walk<'_> {
 
     /// The frame is for somebody who does not have its address.
     pub(super) fn neigh_wrong(&mut self, ifname: &str, frame: &Frame, wanted: LlAddr, own: LlAddr) -> String {
+        // Whoever sent it here has the entry.
+        let knows = |hop: &&Hop| hop.neigh.as_ref().is_some_and(|neigh| neigh.lladdr == Some(wanted));
+        let fix = self
+            .hops
+            .iter()
+            .rfind(knows)
+            .map(|hop| Self::to_type_at(hop, &format!("ip neigh del {} dev {}", frame.to, word(&hop.ifname))));
         self.finding(
             Level::Fatal,
             "neigh-wrong",
             format!("the sender takes {} for {wanted}, and {ifname} is {own}", frame.to),
             format!("the neighbour entry of {} has the address of another device", frame.to),
-            Some(format!("delete the entry where the packet comes from: ip neigh del {} dev ...", frame.to)),
+            fix,
         );
         format!("{ifname} ignores frames to {wanted}: its address is {own}")
     }
 
-    fn nobody_answers(&mut self, link: &Link, frame: &Frame) -> Next {
+    fn nobody_answers(&mut self, at: LinkId, link: &Link, frame: &Frame) -> Next {
         let reason = format!("nobody answers for {} behind {}", frame.to, link.ifname);
-        self.finding(
-            Level::Fatal,
-            "next-hop-absent",
-            reason.clone(),
-            format!("{} is no address of {}, and proxy ARP is off on {}", frame.to, self.here(), link.ifname),
-            Some("mend the gateway of the route, or give its address to that device".to_owned()),
-        );
+        let (why, fix) = self.no_proxy(at, link, frame.to);
+        let fix = fix.unwrap_or_else(|| "mend the gateway of the route, or give its address to that device".to_owned());
+        let evidence = format!("{} is no address of {}, and {why}", frame.to, self.here());
+        self.finding(Level::Fatal, "next-hop-absent", reason.clone(), evidence, Some(fix));
         self.stop(Action::Dropped, reason)
+    }
+
+    /// Why a namespace does not answer for an address of others that it is asked for on a link, and what it takes.
+    fn no_proxy(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> (String, Option<String>) {
+        let name = &link.ifname;
+        if ip.is_ipv6() {
+            return (format!("no proxy entry for it is on {name}"), None);
+        }
+        if link.noarp {
+            return (format!("{name} does not speak ARP"), None);
+        }
+        let flow = Flow { src: self.flow.src.filter(|src| src.is_ipv4()), ..Flow::to(ip) };
+        match self.topology.route_in(at, &flow) {
+            Ok(RouteAnswer::Route(route)) if route.oif != Some(at.ifindex) => {
+                let fix = self.to_type(format!("sysctl -w {}", word(&format!("{}=1", setting(link, "proxy_arp")))));
+                (format!("proxy ARP is off on {name}"), Some(fix))
+            }
+            Ok(RouteAnswer::Route(_)) => {
+                (format!("its own way to it is {name}: it answers for what is elsewhere"), None)
+            }
+            _ if link.conf.forwarding4 == Some(false) => {
+                (format!("it answers for what it forwards alone: forwarding is off on {name}"), None)
+            }
+            _ => {
+                let fix = format!("give {} a route to {ip} by another link, be it a default route", self.here());
+                ("it has no route to that, and answers for what it could forward alone".to_owned(), Some(fix))
+            }
+        }
     }
 
     fn no_carrier(&mut self, at: LinkId, link: &Link) -> Next {

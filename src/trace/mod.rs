@@ -9,6 +9,7 @@ mod bridge;
 mod endpoint;
 mod fake;
 mod frame;
+mod ignored;
 mod link;
 mod mtu;
 mod netfilter;

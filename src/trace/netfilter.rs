@@ -53,7 +53,7 @@ impl Walk<'_> {
             ("legacy", _) => format!("iptables-legacy -t {} -P {} ACCEPT", word(table), word(name)),
             _ => format!("nft {}", word(&format!("chain {place} {{ policy accept; }}"))),
         };
-        let fix = Some(self.to_type_at(at, fix));
+        let fix = Some(Self::to_type_at(hop, &fix));
         self.finding_at(
             at,
             Level::Fatal,

@@ -3,8 +3,16 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::walk::{Next, Walk};
-use crate::model::{Action, Flow, Level, Link, LinkId, NetnsId, RouteAnswer, RouteType, word};
+use crate::model::{Action, Flow, Level, Link, LinkId, NetnsId, Route, RouteAnswer, RouteType, Rule, Step, word};
+
+/// What says no.
+enum Refusing {
+    Rule(Rule),
+    Route(Route),
+}
 
 impl Walk<'_> {
     /// The kernel's input look-up said no.
@@ -14,7 +22,11 @@ impl Walk<'_> {
         }
         let ipv4 = self.flow.dst.is_ipv4();
         if errno == "EHOSTUNREACH" && ipv4 && link.conf.forwarding4 == Some(false) {
-            return self.not_forwarding(link, "net.ipv4.ip_forward");
+            // With it those of all links change; where it is on, that of the link alone is off.
+            return match self.sysctl(at.netns, "ipv4/conf/all/forwarding") {
+                Some(on) if on != 0 => self.not_forwarding(link, &setting(link, "forwarding")),
+                _ => self.not_forwarding(link, "net.ipv4.ip_forward"),
+            };
         }
         // Kernels say EXDEV or, from 6.14 on, EINVAL for a source that fails validation; EINVAL is a blackhole, too.
         if matches!(errno, "EXDEV" | "EINVAL")
@@ -22,81 +34,148 @@ impl Walk<'_> {
         {
             return end;
         }
-        self.refused_by_route(at.netns, errno)
+        self.refused_by_route(at.netns, Some(link), errno)
     }
 
-    /// A look-up said no, and no source is to blame: a route of that type for the destination is, where there is one.
-    pub(super) fn refused_by_route(&mut self, netns: NetnsId, errno: &str) -> Next {
+    /// A look-up said no, for a packet that has come by a link or that the namespace sends: a rule is to blame, or a
+    /// route, or that there is none.
+    pub(super) fn refused_by_route(&mut self, netns: NetnsId, by: Option<&Link>, errno: &str) -> Next {
         let here = self.topology.netns(netns).name;
         let reason = refusal(errno, &here, &self.flow);
-        let kind = match errno {
-            "EINVAL" => RouteType::Blackhole,
-            "EHOSTUNREACH" => RouteType::Unreachable,
-            "EACCES" => RouteType::Prohibit,
-            _ => return self.stop(Action::Dropped, reason),
-        };
-        let dst = self.flow.dst;
-        let routes = self.topology.routes(netns).unwrap_or_default();
-        let refusing = routes.into_iter().filter(|route| route.kind == kind && route.dst.contains(&dst));
-        let Some(route) = refusing.max_by_key(|route| route.dst.prefix_len()) else {
-            return self.stop(Action::Dropped, reason);
+        if by.is_none()
+            && let Some(end) = self.source_absent(netns, &here)
+        {
+            return end;
+        }
+        let route = match self.refusing(netns, by, errno) {
+            Some(Refusing::Rule(rule)) => return self.refused_by_rule(&here, &rule),
+            Some(Refusing::Route(route)) => route,
+            None if errno == "ENETUNREACH" => return self.routes_gone(netns, reason),
+            None => return self.stop(Action::Dropped, reason),
         };
         // An output look-up has no source to validate: a route refuses there as well.
         let there = Flow { src: None, ..self.flow };
         if self.topology.route_out(netns, &there, None) != Ok(RouteAnswer::Refused(errno.to_owned())) {
             return self.stop(Action::Dropped, reason);
         }
-        let (word, prefix) = (kind.word(), route.dst_text());
+        let (word, prefix, dst) = (route.kind.word(), route.dst_text(), self.flow.dst);
         let reason = format!("the {word} route {prefix} of {here} takes it: no better route to {dst} is there");
         let evidence = format!("{word} {prefix} proto {} in {}", route.protocol, route.table.called());
-        let fix = Some(format!("ip route add {dst} ..., or find out who was to set that route (in {here})"));
+        let Route { table, metric, .. } = route;
+        let command = format!("ip{} route del {word} {prefix} table {table} metric {metric}", self.family());
         if !self.hops.is_empty() {
+            let fix = Some(self.to_type(command));
             self.finding(Level::Fatal, "route-refuses", reason.clone(), evidence, fix);
         }
         self.stop(Action::Dropped, reason)
     }
 
-    /// A link that has IPv6 switched off ignores its packets, whoever still knows its address.
-    pub(super) fn ipv6_is_off(&mut self, at: LinkId, link: &Link) -> Option<Next> {
-        if self.flow.dst.is_ipv4() || !link.conf.disable_ipv6 {
+    /// A policy rule refuses the packet that the namespace sends; none: none does.
+    pub(super) fn refused_by_own_rule(&mut self, netns: NetnsId, errno: &str) -> Option<Next> {
+        let here = self.topology.netns(netns).name;
+        match self.refusing(netns, None, errno)? {
+            Refusing::Rule(rule) => Some(self.refused_by_rule(&here, &rule)),
+            Refusing::Route(_) => None,
+        }
+    }
+
+    fn refused_by_rule(&mut self, here: &str, rule: &Rule) -> Next {
+        let text = text(rule);
+        let reason = format!("rule {} of {here} refuses it: {text}", rule.priority);
+        if !self.hops.is_empty() {
+            let fix = Some(self.to_type(format!("ip{} rule del prio {}", self.family(), rule.priority)));
+            self.finding(Level::Fatal, "rule-refuses", reason.clone(), format!("{}: {text}", rule.priority), fix);
+        }
+        self.stop(Action::Dropped, reason)
+    }
+
+    /// The first rule that refuses the packet with this error, or that leads to a route which does.
+    fn refusing(&mut self, netns: NetnsId, by: Option<&Link>, errno: &str) -> Option<Refusing> {
+        let (kind, action) = match errno {
+            "EINVAL" => (Some(RouteType::Blackhole), "blackhole"),
+            "EHOSTUNREACH" => (Some(RouteType::Unreachable), ""),
+            "EACCES" => (Some(RouteType::Prohibit), "prohibit"),
+            "ENETUNREACH" => (None, "unreachable"),
+            _ => return None,
+        };
+        let dst = self.flow.dst;
+        let mut routes = match kind {
+            Some(_) => self.topology.routes(netns).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        routes.retain(|route| Some(route.kind) == kind && route.dst.contains(&dst));
+        let best = |there: &dyn Fn(&Route) -> bool| {
+            let route = routes.iter().filter(|route| there(route)).max_by_key(|route| route.dst.prefix_len());
+            route.cloned().map(Refusing::Route)
+        };
+        let rules = self.topology.rules(netns, dst.is_ipv6()).unwrap_or_default();
+        if rules.is_empty() {
+            return best(&|_| true);
+        }
+        let named = |table| rules.iter().any(|rule| rule.table == table);
+        // What an earlier table found did not count, or the look-up would not have come to an end that is none.
+        rules.iter().filter(|rule| self.is_meant(rule, by)).find_map(|rule| match rule.action.as_str() {
+            // That of the VRFs names no table.
+            "lookup" if rule.table.0 == 0 => best(&|route| !named(route.table)),
+            "lookup" => best(&|route| route.table == rule.table),
+            refuses if refuses == action => Some(Refusing::Rule(rule.clone())),
+            _ => None,
+        })
+    }
+
+    /// The packet, that has come by a link or is sent here, is one of those that a rule is for.
+    fn is_meant(&self, rule: &Rule, by: Option<&Link>) -> bool {
+        let within = |net: Option<IpNet>, ip: Option<IpAddr>| {
+            net.is_none_or(|net| net.prefix_len() == 0 || ip.is_some_and(|ip| net.contains(&ip)))
+        };
+        let by = by.map_or("lo", |link| &link.ifname);
+        within(rule.src, self.flow.src)
+            && within(rule.dst, Some(self.flow.dst))
+            && rule.iif.as_ref().is_none_or(|iif| iif == by)
+            && rule.oif.is_none()
+            && rule.also.iter().all(|also| self.is_asked_for(also))
+    }
+
+    /// The namespace is to send from an address that it does not have, which IPv4 refuses.
+    fn source_absent(&mut self, netns: NetnsId, here: &str) -> Option<Next> {
+        let src = self.flow.src.filter(IpAddr::is_ipv4)?;
+        let links = self.topology.links(netns).ok()?;
+        if links.iter().any(|link| link.holds(src)) || self.is_own_address(netns, src) {
             return None;
         }
-        let reason = format!("IPv6 is switched off on {} in {}", link.ifname, self.topology.netns(at.netns).name);
-        let name = format!("net.ipv6.conf.{}.disable_ipv6", link.ifname.replace('.', "/"));
-        let fix = self.to_type(format!("sysctl -w {}=0", word(&name)));
-        self.finding(Level::Fatal, "ipv6-off", reason.clone(), format!("{name} is 1"), Some(fix));
+        let reason = format!("{src}, which it is to be sent from, is no address of {here}");
+        if let Some(link) = self.hops.last().filter(|_| !self.carried.is_empty()).map(|hop| hop.ifname.clone()) {
+            let evidence = format!("{link} sends its outer packets from {src}, and no link of {here} has that");
+            let fix =
+                Some(format!("give {src} to a link of {here}, or make {link} anew with an address that is there"));
+            self.finding(Level::Fatal, "source-absent", reason.clone(), evidence, fix);
+        }
         Some(self.stop(Action::Dropped, reason))
     }
 
-    /// No router passes on what nobody behind it could answer.
-    pub(super) fn beyond_scope(&mut self) -> Option<Next> {
-        let IpAddr::V6(src) = self.flow.src? else { return None };
-        if !src.is_unicast_link_local() && !src.is_loopback() && !src.is_unspecified() {
-            return None;
+    /// There is no route. With a link that is taken down its routes go, its addresses stay.
+    fn routes_gone(&mut self, netns: NetnsId, reason: String) -> Next {
+        let dst = self.flow.dst;
+        let mut links = self.topology.links(netns).unwrap_or_default();
+        links.retain(|link| !link.is_loopback());
+        let alone = links.len() == 1 && self.hops.is_empty();
+        let lost = |link: &Link| link.addrs.iter().any(|addr| addr.local.is_ipv4() == dst.is_ipv4());
+        let Some(link) = links.into_iter().find(|link| !link.up && (alone || lost(link))) else {
+            return self.stop(Action::Dropped, reason);
+        };
+        let at = LinkId { netns, ifindex: link.ifindex };
+        match self.hops.last().map(|hop| hop.netns == netns) {
+            None => self.push(at, &link, Step::Route),
+            Some(false) => return self.stop(Action::Dropped, reason),
+            Some(true) => {}
         }
-        let here = self.here();
-        let reason = format!("{here} does not pass on packets from {src}, which is an address of one segment alone");
-        let evidence = "the sender has no usable address of greater scope: none at all, or one that somebody else has";
-        self.finding(
-            Level::Fatal,
-            "source-scope",
-            reason.clone(),
-            evidence,
-            Some("give the sender an address of its own that is valid everywhere".to_owned()),
-        );
-        Some(self.stop(Action::Dropped, reason))
+        self.down(&link);
+        self.stop(Action::Dropped, format!("{reason}, and {} is down", link.ifname))
     }
 
-    /// With ARP off a link on a segment sends everything that it knows no address for to itself.
-    pub(super) fn asks_nobody(&mut self, link: &Link, to: IpAddr) -> Option<Next> {
-        if !link.noarp || !matches!(link.kind.as_str(), "veth" | "macvlan") {
-            return None;
-        }
-        let reason = format!("{} asks nobody for the address of {to}: ARP is off", link.ifname);
-        let fix = self.to_type(format!("ip link set {} arp on", word(&link.ifname)));
-        let evidence = "without ARP the kernel sends to the link's own link-layer address";
-        self.finding(Level::Fatal, "arp-off", reason.clone(), evidence, Some(fix));
-        Some(self.stop(Action::Dropped, reason))
+    /// What `ip` has to be told for packets of this family.
+    fn family(&self) -> &'static str {
+        if self.flow.dst.is_ipv6() { " -6" } else { "" }
     }
 
     /// The namespace has sent the packet itself, and whatever it says now: others on the way send it back.
@@ -146,7 +225,7 @@ impl Walk<'_> {
 
     pub(super) fn not_forwarding(&mut self, link: &Link, sysctl: &str) -> Next {
         let here = self.here();
-        let fix = self.to_type(format!("sysctl -w {sysctl}=1"));
+        let fix = self.to_type(format!("sysctl -w {}", word(&format!("{sysctl}=1"))));
         self.finding(
             Level::Fatal,
             "forwarding-off",
@@ -156,6 +235,21 @@ impl Walk<'_> {
         );
         self.stop(Action::Dropped, format!("forwarding is off in {here}"))
     }
+}
+
+/// An IPv4 setting of a link, as `sysctl` has it: a dot in a name would part it.
+pub(super) fn setting(link: &Link, name: &str) -> String {
+    format!("net.ipv4.conf.{}.{name}", link.ifname.replace('.', "/"))
+}
+
+/// A rule in the words of `ip rule`.
+fn text(rule: &Rule) -> String {
+    let mut words = vec![format!("from {}", rule.src.map_or_else(|| "all".to_owned(), |net| net.to_string()))];
+    words.extend(rule.dst.map(|net| format!("to {net}")));
+    words.extend(rule.iif.as_ref().map(|iif| format!("iif {iif}")));
+    words.extend(rule.also.iter().cloned());
+    words.push(rule.action.clone());
+    words.join(" ")
 }
 
 /// What a refused look-up means, in words.

@@ -69,7 +69,7 @@ impl Walk<'_> {
                 Ok(route)
             }
             Ok(RouteAnswer::Refused(errno)) => {
-                self.by_own_source(from, bound_to).ok_or_else(|| self.refused_by_route(from, &errno))
+                self.by_own_source(from, bound_to).ok_or_else(|| self.refused_by_route(from, None, &errno))
             }
             Err(gap) => Err(self.unseen(gap)),
         }
@@ -121,7 +121,7 @@ impl Walk<'_> {
     }
 
     /// What a rule looks at is given: the kernel has decided with it.
-    fn is_asked_for(&self, also: &str) -> bool {
+    pub(super) fn is_asked_for(&self, also: &str) -> bool {
         let traffic = &self.flow.traffic;
         match also.split(' ').next().unwrap_or_default() {
             "fwmark" => traffic.mark.is_some(),

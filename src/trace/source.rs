@@ -33,6 +33,11 @@ impl Walk<'_> {
                 Ok(Route { prefsrc: Some(src), ..second })
             }
             Ok(RouteAnswer::Refused(errno)) => {
+                let flow = std::mem::replace(&mut self.flow, flow);
+                if let Some(end) = self.refused_by_own_rule(from, &errno) {
+                    return Err(end);
+                }
+                self.flow = flow;
                 let name = self.topology.netns(from).name;
                 let reason = format!("{}, once it has the source {src}", refusal(&errno, &name, &self.flow));
                 Err(self.stop(Action::Dropped, reason))

@@ -330,15 +330,14 @@ impl Walk<'_> {
     /// A command for the namespace that the packet is in, as it has to be typed; said to be for another machine, or for a
     /// namespace that there is no way into, where that is so.
     pub(super) fn to_type(&self, command: String) -> String {
-        self.to_type_at(self.hops.len().saturating_sub(1), command)
+        self.hops.last().map_or_else(|| command.clone(), |hop| Self::to_type_at(hop, &command))
     }
 
     /// The same for the namespace of a hop.
-    pub(super) fn to_type_at(&self, hop: usize, command: String) -> String {
-        let Some(hop) = self.hops.get(hop) else { return command };
+    pub(super) fn to_type_at(hop: &Hop, command: &str) -> String {
         match (hop.netns.ino(), &hop.node) {
             // Nobody else may be called that.
-            (Some(_), None) if hop.netns_name == "host" => command,
+            (Some(_), None) if hop.netns_name == "host" => command.to_owned(),
             (Some(ino), None) => format!("podnet exec netns:{ino} -- {command}"),
             // Here it would be another one's. A name from a recording can be anything.
             _ => format!("in {}: {command}", hop.netns_name.replace(char::is_control, "?")),

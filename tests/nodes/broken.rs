@@ -24,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         test!(unreachable_route, Tools),
         test!(prohibit_route, Tools),
         test!(refusing_routes_of_the_pod_itself, Tools),
+        test!(source_that_the_pod_does_not_have, Tools),
         test!(gateway_of_the_pod_that_nobody_has, Tools),
         test!(gateway_of_the_host_that_nobody_has, Tools),
         test!(address_of_the_segment_that_nobody_has, Tools),
@@ -101,7 +102,7 @@ const POD_C: &str = "172.22.0.251";
 
 fn link_is_down_in_the_pod() {
     let node = with("ip -n pod-a link set eth0 down");
-    dropped(&node, "pod-a", WEB_B, "web-b", Broken { last: "", finding: "" });
+    dropped(&node, "pod-a", WEB_B, "web-b", Broken { last: "pod-a/eth0 route", finding: "link-down" });
     // Without a destination the link itself is followed, and tells why there is no route.
     let trace = node.trace("pod-a");
     assert_eq!(trace["paths"][0]["verdict"]["action"], "dropped");
@@ -216,6 +217,14 @@ fn refusing_routes_of_the_pod_itself() {
     {
         dropped(&node, "pod-a", to, at, Broken { last: "", finding: "" });
     }
+}
+
+fn source_that_the_pod_does_not_have() {
+    let node = with("");
+    let trace = node.trace(&format!("pod-a --to {WEB_B} --from 172.22.0.99"));
+    let reason = trace["paths"][0]["verdict"]["reason"].as_str().unwrap();
+    assert!(reason.contains("172.22.0.99") && reason.contains("no address of pod-a"), "{trace:#}");
+    assert!(!node.succeeds(&format!("at pod-a ping -c 1 -W 1 -I 172.22.0.99 {WEB_B}")));
 }
 
 fn gateway_of_the_pod_that_nobody_has() {

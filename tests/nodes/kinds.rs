@@ -108,9 +108,16 @@ fn calico_without_proxy_arp_or_route() {
     let trace = node.trace("pod-a --to 192.168.0.11");
     assert_eq!(trace["findings"][0]["id"], "next-hop-absent", "{trace:#}");
     assert!(lost(&node, "pod-a", "192.168.0.11", "pod-b"));
-    node.sh(
-        "set_in host net.ipv4.conf.cali-a.proxy_arp=1; ip -n pod-a neigh flush dev eth0; ip route del 192.168.0.11",
-    );
+    node.sh(trace["findings"][0]["fix"].as_str().unwrap());
+    node.sh("ip -n pod-a neigh flush dev eth0");
+    assert_eq!(node.trace("pod-a --to 192.168.0.11")["paths"][0]["verdict"]["action"], "delivered");
+    // On, and without a way to the address that it could answer for.
+    node.sh("ip route del default; ip -n pod-a neigh flush dev eth0");
+    let trace = node.trace("pod-a --to 192.168.0.11");
+    let evidence = trace["findings"][0]["evidence"].as_str().unwrap();
+    assert!(evidence.contains("has no route to that") && !evidence.contains("off"), "{trace:#}");
+    assert!(lost(&node, "pod-a", "192.168.0.11", "pod-b"));
+    node.sh("ip route add default via 10.1.0.2; ip -n pod-a neigh flush dev eth0; ip route del 192.168.0.11");
     let trace = node.trace("pod-a --to 192.168.0.11");
     assert_eq!(trace["paths"][0]["verdict"]["action"], "dropped", "{trace:#}");
     // The other node takes it for one of the host's pods and sends it back.

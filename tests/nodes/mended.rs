@@ -14,6 +14,21 @@ fn commands_of_findings_mend_what_they_found() {
         ("ip link set vethc down", "172.22.0.251", "link-down"),
         ("set_in host net.ipv4.ip_forward=0", "172.22.1.7", "forwarding-off"),
         ("set_in node-b net.ipv4.ip_forward=0", "172.22.1.7", "forwarding-off"),
+        ("set_in host net.ipv4.conf.cni0.forwarding=0", "172.22.1.7", "forwarding-off"),
+        ("ip rule add prio 50 from 172.22.0.253 unreachable", "172.22.1.7", "rule-refuses"),
+        (
+            "ip rule add prio 63 iif cni0 blackhole; ip route add blackhole default table 66",
+            "172.22.1.7",
+            "rule-refuses",
+        ),
+        ("ip -6 rule add prio 9 to fd00:22:1::/64 prohibit", "fd00:22:1::7", "rule-refuses"),
+        ("ip route add prohibit 172.22.1.7", "172.22.1.7", "route-refuses"),
+        (
+            "ip -n pod-a neigh replace 172.22.0.251 lladdr 02:00:00:00:00:99 dev eth0 nud permanent
+             bridge fdb add 02:00:00:00:00:99 dev vethc master static",
+            "172.22.0.251",
+            "neigh-wrong",
+        ),
         ("set_in node-b net.ipv6.conf.all.forwarding=0", "fd00:22:1::7", "forwarding-off"),
         ("for p in vetha vethc; do bridge link set dev $p isolated on; done", "172.22.0.251", "port-isolated"),
         ("bridge link set dev vetha locked on; ip link set cni0 type bridge fdb_flush", "172.22.0.251", "port-locked"),
