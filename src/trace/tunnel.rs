@@ -162,10 +162,14 @@ impl Walk<'_> {
             Some(_) => "its forwarding database has no entry for that address and none for all others".to_owned(),
             None => format!("nobody can be asked for {to}: the forwarding database has no entry for all addresses"),
         };
-        let fix = Some(format!(
-            "restart the network plug-in's agent: it sets bridge fdb append {to} dev {} dst <node>",
-            word(&link.ifname)
-        ));
+        let dev = word(&link.ifname);
+        let sets = match frame.lladdr {
+            Some(mac) => format!("bridge fdb append {mac} dev {dev} dst <node>"),
+            None => {
+                format!("ip neigh add {to} lladdr <mac> dev {dev} and bridge fdb append <mac> dev {dev} dst <node>")
+            }
+        };
+        let fix = Some(format!("restart the network plug-in's agent: it sets {sets}"));
         self.finding(Level::Fatal, "tunnel-endpoint-absent", reason.clone(), evidence, fix);
         self.stop(Action::Dropped, reason)
     }
@@ -198,6 +202,10 @@ impl Walk<'_> {
             let port = carried.port.map_or(String::new(), |port| format!(" and port {port}"));
             let reason =
                 format!("{here} has no {} link{id}{port} for packets from {:?}", carried.kind, Shown(outer.src));
+            let all = match (all.is_empty(), carried.id) {
+                (true, Some(_)) => self.of_other_numbers(netns, &carried.kind),
+                _ => all,
+            };
             let evidence = match all.as_slice() {
                 [] => format!("it has no {} link at all", carried.kind),
                 all => format!("its {} links take others: {}", carried.kind, all.join(", ")),
@@ -210,6 +218,12 @@ impl Walk<'_> {
             self.flow.traffic.mark = None;
         }
         Next::Arrive(at, Box::new(link), Box::new(carried.frame), Step::Tunnel)
+    }
+
+    /// Links of a kind whatever network they are of.
+    fn of_other_numbers(&mut self, netns: NetnsId, kind: &str) -> Vec<String> {
+        let ends = self.topology.tunnels(netns, kind, None).unwrap_or_default();
+        ends.iter().map(|(_, link)| described(link)).collect()
     }
 }
 

@@ -13,6 +13,7 @@ pub fn tests() -> Vec<Test> {
         test!(answer_over_vxlan_comes_the_same_way, Tools),
         test!(endpoint_of_the_other_node_is_missing, Tools),
         test!(other_node_listens_for_another_network, Tools),
+        test!(own_address_of_the_tunnel_is_gone, Tools),
         test!(underlay_has_no_way_to_the_other_node, Tools),
         test!(mtu_without_room_for_the_tunnel, Tools),
         test!(tunnel_that_leads_into_itself, Tools),
@@ -140,9 +141,22 @@ fn endpoint_of_the_other_node_is_missing() {
     node.sh("bridge fdb del 02:00:00:00:00:02 dev flannel.1 dst 10.1.0.2 self");
     let trace = dropped(&node, "10.244.2.2", "host/flannel.1 route", "tunnel-endpoint-absent");
     assert_eq!(trace["findings"][0]["hop"], 3, "{trace:#}");
+    assert!(fix(&trace).contains("bridge fdb append 02:00:00:00:00:02 dev flannel.1 dst"), "{trace:#}");
     // Nor is there anybody who could be asked for the address.
     node.sh("ip neigh del 10.244.2.0 dev flannel.1");
-    dropped(&node, "10.244.2.2", "host/flannel.1 route", "tunnel-endpoint-absent");
+    let trace = dropped(&node, "10.244.2.2", "host/flannel.1 route", "tunnel-endpoint-absent");
+    assert!(fix(&trace).contains("ip neigh add 10.244.2.0 lladdr <mac> dev flannel.1"), "{trace:#}");
+}
+
+fn fix(trace: &Value) -> &str {
+    trace["findings"][0]["fix"].as_str().unwrap()
+}
+
+fn own_address_of_the_tunnel_is_gone() {
+    let node = Node::with(FLANNEL);
+    node.sh("ip addr del 10.1.0.1/24 dev eth0; ip addr add 10.1.0.9/24 dev eth0");
+    let trace = dropped(&node, "10.244.2.2", "host/flannel.1 route", "source-absent");
+    assert!(trace["findings"][0]["message"].as_str().unwrap().contains("10.1.0.1"), "{trace:#}");
 }
 
 fn other_node_listens_for_another_network() {
@@ -152,7 +166,8 @@ fn other_node_listens_for_another_network() {
     node.sh("ip -n node-b link del flannel.1
          ip -n node-b link add flannel.1 address 02:00:00:00:00:02 type vxlan id 2 local 10.1.0.2 dev eth0 dstport 8472 nolearning
          ip -n node-b link set flannel.1 up");
-    dropped(&node, "10.244.2.2", "node-b/eth0 peer", "tunnel-end-absent");
+    let trace = dropped(&node, "10.244.2.2", "node-b/eth0 peer", "tunnel-end-absent");
+    assert!(trace["findings"][0]["evidence"].as_str().unwrap().contains("flannel.1 (number 2"), "{trace:#}");
     node.sh("ip -n node-b link del flannel.1
          ip -n node-b link add flannel.1 address 02:00:00:00:00:02 type vxlan id 1 local 10.1.0.2 dev eth0 dstport 4789 nolearning
          ip -n node-b link set flannel.1 up");
