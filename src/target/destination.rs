@@ -1,6 +1,8 @@
 //! Where packets shall go: an address, or the address of somebody who is on this machine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::{ROOT, addr, find};
 use crate::error::{Error, ErrorId, Result};
@@ -25,7 +27,27 @@ pub fn address(target: &str, ipv6: Option<bool>) -> Result<Option<IpAddr>> {
                 .hint("leave -4 or -6 away: --to decides the family")),
         };
     }
-    Ok(None)
+    match too_much(target) {
+        Some(hint) => Err(Error::new(ErrorId::Usage, format!("{target:?} is more than an address")).hint(hint)),
+        None => Ok(None),
+    }
+}
+
+/// What to give instead of an address with something beside it; none: it is none.
+fn too_much(target: &str) -> Option<String> {
+    if let Ok(with_port) = target.parse::<SocketAddr>() {
+        return Some(format!(
+            "give {} alone, and the port as --proto tcp --dport {}",
+            with_port.ip(),
+            with_port.port()
+        ));
+    }
+    if let Ok(net) = target.parse::<IpNet>() {
+        return Some(format!("give {} alone: packets go to one address, not to a network", net.addr()));
+    }
+    let (ip, _) = target.split_once('%')?;
+    let ip: IpAddr = ip.parse().ok()?;
+    Some(format!("give {ip} alone: the routes of the namespace say by which link it is reached"))
 }
 
 /// The address of the one whom the text means. `ipv6`: only one of that family will do; none: IPv4 is taken where there
@@ -68,4 +90,25 @@ fn known_by(topology: &mut dyn Topology, netns: NetnsId, links: &[Link], ipv6: b
         with.sort_by_key(|(link, _)| (Some(link.ifindex) != out, link.ifindex));
     }
     with.first().map(|(_, ip)| *ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_more_than_an_address() {
+        for (text, words) in [
+            ("10.1.0.3:80", "10.1.0.3 alone, and the port as --proto tcp --dport 80"),
+            ("[fd00::1]:80", "fd00::1 alone, and the port"),
+            ("10.1.0.3/24", "10.1.0.3 alone"),
+            ("fe80::1%eth0", "fe80::1 alone"),
+        ] {
+            let error = address(text, None).unwrap_err();
+            assert!(error.hint.as_ref().is_some_and(|hint| hint.contains(words)), "{text}: {error:?}");
+        }
+        for name in ["web", "dev/web", "10.1", "a%b", "host:80", "02:00:5e:10:00:01"] {
+            assert!(address(name, None).unwrap().is_none(), "{name}");
+        }
+    }
 }
