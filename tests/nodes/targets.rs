@@ -219,6 +219,11 @@ fn name_without_a_namespace_behind_it() {
     let error = refused(&node, "gone", "not-a-netns", 3);
     assert!(error["hint"].as_str().unwrap().contains("mount"), "{error:#}");
     refused(&node, "dangling", "unknown-target", 3);
+    // Nothing that a trace of another is about.
+    node.sh("ip netns add blue; ip link add v0 type veth peer name eth0 netns blue; ip link set v0 up
+        ip -n blue addr add 10.5.0.2/24 dev eth0; ip -n blue link set eth0 up; ip addr add 10.5.0.1/24 dev v0");
+    assert_eq!(node.trace("v0 --to 10.5.0.1")["gaps"], json!([]));
+    assert_eq!(node.trace("blue --to 10.5.0.1")["gaps"], json!([]));
     node.sh("rm /run/netns/gone");
     refused(&node, "gone", "unknown-target", 3);
 }

@@ -38,7 +38,7 @@ pub enum Depth {
 }
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Discovery {
     /// Every namespace once, by inode; podnet's own is always among them.
     pub namespaces: Vec<Found>,
@@ -50,6 +50,8 @@ pub struct Discovery {
     pub hidden: Vec<Pid>,
     /// What could not be seen.
     pub gaps: Vec<Gap>,
+    /// Names that lead to no namespace: of interest to whom wants to know of all that is there.
+    pub dead: Vec<Gap>,
 }
 
 impl Discovery {
@@ -175,22 +177,23 @@ pub fn discover(depth: Depth) -> Discovery {
                 Gap::new("network namespaces", "/proc", Refused::from(error).to_string())
                     .needs("/proc of this pid namespace"),
             );
-            return Discovery { namespaces: Vec::new(), host: None, own: None, hidden: Vec::new(), gaps };
+            return Discovery { gaps, ..Discovery::default() };
         }
     };
     let own = own_file.id();
     let NetnsId::Inode { dev, ino: own_ino } = own else {
-        return Discovery { namespaces: Vec::new(), host: None, own: None, hidden: Vec::new(), gaps };
+        return Discovery { gaps, ..Discovery::default() };
     };
     let mut census = Census { dev, found: HashMap::new() };
     census.at(own_ino).file = Some(own_file);
     let seen = process::survey(&mut census, depth, &mut gaps);
-    mount::survey(&mut census, &seen.mount_namespaces, &mut gaps);
+    let mut dead = Vec::new();
+    mount::survey(&mut census, &seen.mount_namespaces, &mut gaps, &mut dead);
     let mut namespaces: Vec<Found> = census.found.into_values().collect();
     namespaces.sort_by_key(|f| f.id);
     for found in &mut namespaces {
         found.holders.sort_by(|a, b| (a.holder, a.pid, &a.path).cmp(&(b.holder, b.pid, &b.path)));
     }
     let host = seen.host.map(|ino| NetnsId::Inode { dev, ino });
-    Discovery { namespaces, host, own: Some(own), hidden: seen.hidden, gaps }
+    Discovery { namespaces, host, own: Some(own), hidden: seen.hidden, gaps, dead }
 }

@@ -16,11 +16,11 @@ use super::{Census, NETNS_DIRS, foreign, ns, text};
 use crate::kernel::socket::Refused;
 use crate::model::{Gap, HolderType, NetnsId, Pid};
 
-/// Goes over the mounts of all mount namespaces.
-pub(super) fn survey(census: &mut Census, namespaces: &MountNamespaces, gaps: &mut Vec<Gap>) {
+/// Goes over the mounts of all mount namespaces, and the names that lead to none.
+pub(super) fn survey(census: &mut Census, namespaces: &MountNamespaces, gaps: &mut Vec<Gap>, dead: &mut Vec<Gap>) {
     let mut tables = Tables::new();
     let own = own_mounts(census, namespaces.own(), &mut tables, gaps);
-    names(census, &own, gaps);
+    names(census, &own, gaps, dead);
     foreign::survey(census, &namespaces.foreign(), &own, &mut tables, gaps);
 }
 
@@ -66,7 +66,7 @@ pub(super) fn hold_covered(census: &mut Census, inode: u64, pid: Pid) {
 }
 
 /// Looks at the entries of the netns directories that are no mounts.
-fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
+fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>, dead: &mut Vec<Gap>) {
     let points: HashSet<&Path> = mounts.iter().map(|m| m.point.as_path()).collect();
     for dir in NETNS_DIRS.map(Path::new) {
         let entries = match fs::read_dir(dir) {
@@ -94,7 +94,7 @@ fn names(census: &mut Census, mounts: &HashSet<NsMount>, gaps: &mut Vec<Gap>) {
             }
         }
         for (why, called) in by_reason {
-            gaps.push(Gap::new(listed(called), dir.display().to_string(), why));
+            dead.push(Gap::new(listed(called), dir.display().to_string(), why));
         }
     }
 }

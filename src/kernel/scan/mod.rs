@@ -108,6 +108,7 @@ fn spaces(depth: Depth, whose: &mut dyn Whose, whole: Option<&Keep<'_>>, progres
 
     let mut discovery = holders::discover(depth);
     gaps.append(&mut discovery.gaps);
+    gaps.append(&mut discovery.dead);
     let host = discovery.host.or_else(|| (procnet::shares_netns(Pid(1)) == Some(true)).then_some(own_file.id()));
     let around = Around::new(own_file, host, &links, whole, whose);
     let mut found = discovery.namespaces;
