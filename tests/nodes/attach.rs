@@ -190,6 +190,13 @@ fn steady(state: BTreeMap<String, String>, replaced: &[(String, String)]) -> BTr
     state.iter().map(|(part, text)| (part.clone(), steady(text))).collect()
 }
 
+/// So many links are up and have the address that the kernel makes up for each. That it is what begins with `fe80::`, and
+/// not what has `fe80:` in it, is no trifle: one of 256 drawn link-layer addresses puts that into its end, too.
+fn have_addresses(node: &Node, links: usize) {
+    let have = |all: &str| (all.matches(" UP ").count(), all.matches(" fe80::").count());
+    eventually("the links are up", || have(&node.sh("ip -br addr")) == (links, links));
+}
+
 fn the_printed_commands_do_the_same() {
     for args in [
         "--mac 02:00:5e:10:00:01",
@@ -200,22 +207,13 @@ fn the_printed_commands_do_the_same() {
         "--macvlan up0 --address 10.1.0.9/24 --gateway 10.1.0.1 --mac 02:00:5e:10:00:01",
         "--ifname net.7 --masquerade --mac 02:00:5e:10:00:01",
     ] {
-        // The kernel says that the links are up, and gives them addresses, when it gets round to it; beside thousands of
-        // dying namespaces sometimes it never does.
-        let made = || {
+        let make = || {
             let node = node("blue");
             node.sh("ip link add up0 type veth peer name up1; ip addr add 10.1.0.1/24 dev up0
                 ip link set up0 up; ip link set up1 up");
-            let deadline = Instant::now() + Duration::from_secs(6);
-            while Instant::now() < deadline {
-                let links = node.sh("ip -br addr");
-                if links.matches(" UP ").count() == 2 && links.matches("fe80:").count() == 2 {
-                    return Some(node);
-                }
-            }
-            None
+            have_addresses(&node, 2);
+            node
         };
-        let make = || (0..6).find_map(|_| made()).expect("links that are up");
         let (podnet, hand) = (make(), make());
         let before = state(&hand);
         let dry = hand.podnet(&format!("attach blue {args} --dry-run"));
@@ -455,7 +453,7 @@ fn an_ipv6_address_of_somebody_else_is_undone() {
     let node = node("blue red");
     node.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up
         set_in blue net.ipv6.conf.default.accept_dad=1");
-    eventually("the links are up", || node.sh("ip -br addr").matches("fe80:").count() == 2);
+    have_addresses(&node, 2);
     attach(&node, "red --macvlan up0 --address fd00:88::9/64");
     let before = state(&node);
     // Nobody on the host can ask a macvlan, so it is the kernel that finds out.
