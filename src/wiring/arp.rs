@@ -69,7 +69,9 @@ pub fn ask(
     let (hears, tells) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let work = || {
         let asked = questions(link, mac, &addrs)?;
-        if let Some((addr, mac)) = heard(&asked, patience())? {
+        let sent = Instant::now();
+        let patience = patience();
+        if let Some((addr, mac)) = heard(&asked, patience.saturating_sub(sent.elapsed()))? {
             let number = addrs.iter().position(|asked| *asked == addr).unwrap_or(0) as u8;
             write(&tells, &[&[number], mac.bytes()].concat())?;
         }

@@ -24,8 +24,10 @@ const DEFAULT: &str = "10.213.0.0/24";
 /// An answer on a segment of virtual links comes within a fraction of this.
 const ANSWER: Duration = Duration::from_millis(50);
 
-/// Local namespaces answer while the question is still being sent; this is for a machine that has much else to do.
-const LOCAL_ANSWER: Duration = Duration::from_millis(2);
+/// Local namespaces answer while the question is still being sent, or as soon as the kernel goes on with what was too much
+/// for one go: that many more, the more ports it has to hand the question to.
+const LOCAL_ANSWER: Duration = Duration::from_micros(500);
+const PORT: Duration = Duration::from_micros(3);
 
 /// Ports that are looked at for one that leads out of the machine: the host's own links are mostly older than its pods'.
 const OLDEST_PORTS: usize = 8;
@@ -211,20 +213,20 @@ fn holder(live: &mut Live, base: &Link, addr: IpAddr) -> Option<Holder> {
 
 /// Asks who uses addresses that were drawn: not everybody on the segment need have taken his in the store.
 fn ask(base: &Link, drawn: Vec<IpAddr>) -> Option<Question> {
-    let alone = base.kind == "bridge" && ports::count(&base.ifname).is_ok_and(|ports| ports == 0);
-    if !base.up || alone || drawn.is_empty() {
+    let ports = Some(&base.ifname).filter(|_| base.kind == "bridge").and_then(|name| ports::count(name).ok());
+    if !base.up || ports == Some(0) || drawn.is_empty() {
         return None;
     }
-    wiring::ask(base.ifindex, base.address?, drawn, || patience(base)).ok()
+    wiring::ask(base.ifindex, base.address?, drawn, || patience(base, ports.unwrap_or(0))).ok()
 }
 
 /// How long an answer may take: from outside of the machine, or from a virtual one, longer.
-fn patience(base: &Link) -> Duration {
+fn patience(base: &Link, count: usize) -> Duration {
     let (Ok(mut socket), Ok(ports)) = (Socket::open(), ports::first(base.ifindex, OLDEST_PORTS)) else { return ANSWER };
     let mut is_pair =
         |index| link::get(&mut socket, index, Where::Here).is_ok_and(|port| port.is_none_or(|p| p.is_pair()));
     match base.kind == "bridge" && ports.iter().all(|(index, _)| is_pair(*index)) {
-        true => LOCAL_ANSWER,
+        true => LOCAL_ANSWER + PORT * count as u32,
         false => ANSWER,
     }
 }
