@@ -85,8 +85,9 @@ fn settle() -> Result<(), String> {
     let private = mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none);
     private.map_err(|e| format!("no private mounts: {e}"))?;
     let mounts = [("proc", "/proc"), ("sysfs", "/sys"), ("tmpfs", "/run"), ("tmpfs", "/tmp")];
-    // A checkout below /tmp has the binary under test there.
-    for (fs, path) in mounts.into_iter().filter(|(_, path)| !super::node::PODNET.starts_with(path)) {
+    // A checkout below /tmp has the binary under test there, or what it is held against.
+    let needed = |path: &str| [super::node::PODNET, env!("CARGO_MANIFEST_DIR")].iter().any(|own| own.starts_with(path));
+    for (fs, path) in mounts.into_iter().filter(|(_, path)| !needed(path)) {
         mount(Some(fs), path, Some(fs), MsFlags::empty(), none).map_err(|e| format!("no private {path}: {e}"))?;
     }
     // A user namespace may not clear what the mount forbids already.
