@@ -61,11 +61,17 @@ impl Walk<'_> {
         let (word, prefix, dst) = (route.kind.word(), route.dst_text(), self.flow.dst);
         let reason = format!("the {word} route {prefix} of {here} takes it: no better route to {dst} is there");
         let evidence = format!("{word} {prefix} proto {} in {}", route.protocol, route.table.called());
-        let Route { table, metric, .. } = route;
-        let command = format!("ip{} route del {word} {prefix} table {table} metric {metric}", self.family());
+        let Route { table, metric, protocol, .. } = route;
+        let fix = match protocol.as_str() {
+            // What a person has set.
+            "boot" | "static" => {
+                self.to_type(format!("ip{} route del {word} {prefix} table {table} metric {metric}", self.family()))
+            }
+            // Routing daemons keep these for what nobody has, so that it does not go in circles.
+            other => format!("find out why {other} knows no better route to {dst} than this one of {here}"),
+        };
         if !self.hops.is_empty() {
-            let fix = Some(self.to_type(command));
-            self.finding(Level::Fatal, "route-refuses", reason.clone(), evidence, fix);
+            self.finding(Level::Fatal, "route-refuses", reason.clone(), evidence, Some(fix));
         }
         self.stop(Action::Dropped, reason)
     }
