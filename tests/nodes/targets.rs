@@ -179,8 +179,11 @@ fn address_in_one_namespace_among_many() {
 }
 
 fn process_that_has_ended() {
-    // The shell becomes a program that never asks how its child ended.
-    let node = Node::with("sh -c 'sleep 0 & echo $! >/run/zombie; exec sleep infinity' >/dev/null 2>&1 </dev/null &");
+    // The shell becomes a program that never asks how its child ended; one that ends before that, the shell itself asks.
+    let node = Node::with(
+        "sh -c 'parent=$$; until grep -q sleep /proc/$parent/comm; do sleep 0.01; done & echo $! >/run/zombie
+            exec sleep infinity' >/dev/null 2>&1 </dev/null &",
+    );
     super::node::eventually("a zombie", || {
         node.succeeds("[ -s /run/zombie ] && grep -q '^State:.Z' /proc/$(cat /run/zombie)/status")
     });
