@@ -108,7 +108,7 @@ fn calico_without_proxy_arp_or_route() {
     let trace = node.trace("pod-a --to 192.168.0.11");
     assert_eq!(trace["findings"][0]["id"], "next-hop-absent", "{trace:#}");
     assert!(lost(&node, "pod-a", "192.168.0.11", "pod-b"));
-    node.sh(trace["findings"][0]["fix"].as_str().unwrap());
+    node.mend(&trace["findings"][0]);
     node.sh("ip -n pod-a neigh flush dev eth0");
     assert_eq!(node.trace("pod-a --to 192.168.0.11")["paths"][0]["verdict"]["action"], "delivered");
     // On, and without a way to the address that it could answer for.

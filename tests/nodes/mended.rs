@@ -1,6 +1,5 @@
 //! What a finding says to type mends what it found, typed as it stands.
 
-use super::node::PODNET;
 use super::{Test, scene, test};
 
 pub fn tests() -> Vec<Test> {
@@ -40,9 +39,8 @@ fn commands_of_findings_mend_what_they_found() {
         let before = trace();
         assert_eq!(before["paths"][0]["verdict"]["action"], "dropped", "{broken}: {before:#}");
         assert_eq!(before["findings"][0]["id"], finding, "{broken}: {before:#}");
-        let fix = before["findings"][0]["fix"].as_str().unwrap();
-        node.sh(&format!("podnet() {{ {PODNET} \"$@\"; }}; {fix}"));
+        node.mend(&before["findings"][0]);
         let after = trace();
-        assert_eq!(after["paths"][0]["verdict"]["action"], "delivered", "{fix}: {after:#}");
+        assert_eq!(after["paths"][0]["verdict"]["action"], "delivered", "{before:#}: {after:#}");
     }
 }

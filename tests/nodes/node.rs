@@ -101,6 +101,13 @@ impl Node {
         text
     }
 
+    /// Types what a finding says mends it.
+    #[track_caller]
+    pub fn mend(&self, finding: &Value) {
+        let fix = finding["fix"].as_str().unwrap();
+        self.sh(&format!("podnet() {{ {PODNET} \"$@\"; }}; {fix}"));
+    }
+
     /// Whether a script succeeds.
     pub fn succeeds(&self, script: &str) -> bool {
         self.script(script).status.success()
