@@ -38,7 +38,7 @@ impl Walk<'_> {
             // other, for what does. A look-up that succeeds says that it forwards, too.
             Ok(RouteAnswer::Route(route)) if route.kind == RouteType::Unicast => {
                 if route.oif == Some(at.ifindex) {
-                    return Some(self.is_on(at.netns, link, "proxy_arp_pvlan"));
+                    return Some(self.greatest(at.netns, link, "proxy_arp_pvlan").is_some_and(|v| v != 0));
                 }
                 if link.conf.proxy_arp == Some(true)
                     || self.sysctl(at.netns, "ipv4/conf/all/proxy_arp").is_some_and(|v| v != 0)
@@ -61,11 +61,6 @@ impl Walk<'_> {
     fn is_proxied_v6(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {
         let proxied = self.topology.proxied(at, ip).ok()?;
         Some(proxied && self.greatest_v6(at.netns, link, "proxy_ndp").is_some_and(|v| v != 0))
-    }
-
-    /// An IPv4 switch is on for the link or for all of them.
-    fn is_on(&mut self, netns: NetnsId, link: &Link, name: &str) -> bool {
-        self.greatest(netns, link, name).is_some_and(|v| v != 0)
     }
 
     /// The value of a link's IPv4 sysctl that counts, where that is the greater one of its own and that of all links.

@@ -174,13 +174,11 @@ impl Walk<'_> {
         mac: LlAddr,
         vid: Vid,
     ) -> Option<Way> {
-        if bridge.address == Some(mac) && port.is_none() {
-            return Some(Way::Unseen(format!(
-                "{mac} is the address of {} itself, and of another device",
-                bridge.ifname
-            )));
-        }
         if bridge.address == Some(mac) {
+            if port.is_none() {
+                let why = format!("{mac} is the address of {} itself, and of another device", bridge.ifname);
+                return Some(Way::Unseen(why));
+            }
             let entry =
                 FdbEntry { mac, ifindex: bridge.ifindex, vlan: vid, state: "permanent".to_owned(), local: true };
             self.note_fdb(entry);

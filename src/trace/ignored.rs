@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::refused::setting;
 use super::walk::{Next, Walk};
 use crate::model::{Action, Level, Link, LinkId, word};
 
@@ -13,7 +14,7 @@ impl Walk<'_> {
             return None;
         }
         let reason = format!("IPv6 is switched off on {} in {}", link.ifname, self.topology.netns(at.netns).name);
-        let name = format!("net.ipv6.conf.{}.disable_ipv6", link.ifname.replace('.', "/"));
+        let name = setting(link, "ipv6", "disable_ipv6");
         let fix = self.to_type(format!("sysctl -w {}=0", word(&name)));
         self.finding(Level::Fatal, "ipv6-off", reason.clone(), format!("{name} is 1"), Some(fix));
         Some(self.stop(Action::Dropped, reason))

@@ -230,7 +230,8 @@ impl Walk<'_> {
         let flow = Flow { src: self.flow.src.filter(|src| src.is_ipv4()), ..Flow::to(ip) };
         match self.topology.route_in(at, &flow) {
             Ok(RouteAnswer::Route(route)) if route.oif != Some(at.ifindex) => {
-                let fix = self.to_type(format!("sysctl -w {}", word(&format!("{}=1", setting(link, "proxy_arp")))));
+                let fix =
+                    self.to_type(format!("sysctl -w {}", word(&format!("{}=1", setting(link, "ipv4", "proxy_arp")))));
                 (format!("proxy ARP is off on {name}"), Some(fix))
             }
             Ok(RouteAnswer::Route(_)) => {

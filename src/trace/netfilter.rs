@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::walk::Walk;
-use crate::model::{Action, Chain, Hop, Level, Verdict, word};
+use crate::model::{Action, Chain, Finding, Hop, Level, Verdict, word};
 
 impl Walk<'_> {
     /// A verdict in which the chains on the way are heard: one that lets nothing pass, rules that could give the packet
@@ -26,15 +26,8 @@ impl Walk<'_> {
                 let Some(first) = self.hops.iter().position(|hop| hop.chains.iter().any(redirects)) else {
                     return verdict;
                 };
-                if undecided.is_empty() {
-                    return verdict;
-                }
-                for finding in self.findings.iter_mut().filter(|f| f.level == Level::Fatal && f.hop >= first) {
-                    finding.level = Level::Warning;
-                }
-                let condition = condition(&undecided, "leave its destination as it is");
-                let reason = format!("{condition}: {}", verdict.reason);
-                Verdict { action: Action::Unknown, reason, undecided, ..verdict }
+                let behind = self.findings.iter_mut().filter(|f| f.hop >= first);
+                only_if(undecided, "leave its destination as it is", verdict, behind)
             }
             Action::Unknown => verdict,
         }
@@ -73,7 +66,22 @@ pub(super) fn named(hops: &[Hop], is: impl Fn(&Chain) -> bool) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// What is dropped for certain only if the rules that were not read do this; so is what was found on the way.
+pub(super) fn only_if<'a>(
+    undecided: Vec<String>,
+    what: &str,
+    verdict: Verdict,
+    findings: impl Iterator<Item = &'a mut Finding>,
+) -> Verdict {
+    if undecided.is_empty() || verdict.action != Action::Dropped {
+        return verdict;
+    }
+    findings.filter(|f| f.level == Level::Fatal).for_each(|f| f.level = Level::Warning);
+    let reason = format!("{}: {}", condition(&undecided, what), verdict.reason);
+    Verdict { action: Action::Unknown, reason, undecided, ..verdict }
+}
+
 /// What the rules that were not read have to do for a verdict to hold.
-pub(super) fn condition(undecided: &[String], what: &str) -> String {
+fn condition(undecided: &[String], what: &str) -> String {
     format!("if the rules of {} {what}", undecided.join(" and "))
 }

@@ -24,7 +24,7 @@ impl Walk<'_> {
         if errno == "EHOSTUNREACH" && ipv4 && link.conf.forwarding4 == Some(false) {
             // With it those of all links change; where it is on, that of the link alone is off.
             return match self.sysctl(at.netns, "ipv4/conf/all/forwarding") {
-                Some(on) if on != 0 => self.not_forwarding(link, &setting(link, "forwarding")),
+                Some(on) if on != 0 => self.not_forwarding(link, &setting(link, "ipv4", "forwarding")),
                 _ => self.not_forwarding(link, "net.ipv4.ip_forward"),
             };
         }
@@ -243,9 +243,9 @@ impl Walk<'_> {
     }
 }
 
-/// An IPv4 setting of a link, as `sysctl` has it: a dot in a name would part it.
-pub(super) fn setting(link: &Link, name: &str) -> String {
-    format!("net.ipv4.conf.{}.{name}", link.ifname.replace('.', "/"))
+/// A setting of a link for `ipv4` or `ipv6`, as `sysctl` has it: a dot in a name would part it.
+pub(super) fn setting(link: &Link, family: &str, name: &str) -> String {
+    format!("net.{family}.conf.{}.{name}", link.ifname.replace('.', "/"))
 }
 
 /// A rule in the words of `ip rule`.

@@ -23,13 +23,8 @@ pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Tra
     path.reply_to = Some(index);
     let hides = |chain: &Chain| chain.rules > 0 && chain.only_hides();
     let undecided = netfilter::named(&there.hops, hides);
-    if path.verdict.action == Action::Dropped && !undecided.is_empty() {
-        path.verdict.action = Action::Unknown;
-        let condition = netfilter::condition(&undecided, "leave the source of what it answers as it is");
-        path.verdict.reason = format!("{condition}: {}", path.verdict.reason);
-        path.verdict.undecided = undecided;
-        findings.iter_mut().filter(|f| f.level == Level::Fatal).for_each(|f| f.level = Level::Warning);
-    }
+    let kept = "leave the source of what it answers as it is";
+    path.verdict = netfilter::only_if(undecided, kept, path.verdict, findings.iter_mut());
     findings.extend(difference(&there, &path, number));
     traced.add((path, findings, gaps));
 }
