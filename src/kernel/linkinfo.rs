@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::nla::{self, ip_of, text_of, u16_of, u32_of};
-use crate::model::{BondPort, BridgePort, IfIndex, KindData, Link};
+use crate::model::{BondPort, BridgePort, IfIndex, Iptunnel, KindData, Link};
 
 /// Type of a frame with the outer tag of a provider.
 const ETH_P_8021AD: u16 = 0x88a8;
@@ -80,29 +80,25 @@ impl<'a> Data<'a> {
             },
             "gre" | "gretap" | "erspan" | "ip6gre" | "ip6gretap" | "ip6erspan" => self.gre(kind),
             // IFLA_IPTUN_LOCAL, _REMOTE, _LINK, _COLLECT_METADATA, _FWMARK, _FLAGS, _ENCAP_TYPE, _ENCAP_FLAGS
-            "ipip" | "sit" | "ip6tnl" => KindData::Iptunnel {
+            "ipip" | "sit" | "ip6tnl" => KindData::Iptunnel(Iptunnel {
                 local: self.ip(2),
                 remote: self.ip(3),
                 lower: self.index(1),
-                okey: None,
-                ikey: None,
                 external: self.find(19).is_some(),
                 fwmark: self.number(20).unwrap_or(0),
                 inner_fwmark: self.flags6(kind, 8).is_some_and(|flags| flags & USE_ORIG_FWMARK != 0),
                 options: self.limit(kind, 8) + self.over_udp(15, 16),
-            },
+                ..Iptunnel::default()
+            }),
             // IFLA_VTI_LOCAL, _REMOTE, _LINK, _OKEY, _IKEY
-            "vti" | "vti6" => KindData::Iptunnel {
+            "vti" | "vti6" => KindData::Iptunnel(Iptunnel {
                 local: self.ip(4),
                 remote: self.ip(5),
                 lower: self.index(1),
                 okey: self.number(3).filter(|key| *key != 0).map(u32::from_be),
                 ikey: self.number(2).filter(|key| *key != 0).map(u32::from_be),
-                external: false,
-                fwmark: 0,
-                inner_fwmark: false,
-                options: 0,
-            },
+                ..Iptunnel::default()
+            }),
             // IFLA_NETKIT_POLICY: NETKIT_PASS is 0; IFLA_NETKIT_MODE: NETKIT_L2 is 0
             "netkit" => {
                 let policy = if self.number(3)? == 0 { "forward" } else { "blackhole" };
@@ -193,7 +189,7 @@ impl<'a> Data<'a> {
         // GRE_CSUM, GRE_SEQ; ERSPAN has its own of these.
         let oflags = self.short_be(3).filter(|_| !kind.ends_with("erspan")).unwrap_or(0);
         let fields = 4 * (oflags & 0x9000).count_ones();
-        KindData::Iptunnel {
+        KindData::Iptunnel(Iptunnel {
             local: self.ip(6),
             remote: self.ip(7),
             lower: self.index(1),
@@ -203,7 +199,7 @@ impl<'a> Data<'a> {
             fwmark: self.number(20).unwrap_or(0),
             inner_fwmark: self.flags6(kind, 13).is_some_and(|flags| flags & USE_ORIG_FWMARK != 0),
             options: fields + self.limit(kind, 13) + self.over_udp(14, 15),
-        }
+        })
     }
 }
 
@@ -262,7 +258,7 @@ fn bond_port(value: &[u8]) -> Option<BondPort> {
 mod tests {
     use super::decode;
     use crate::kernel::nla::attribute;
-    use crate::model::{BondPort, IfIndex, KindData, Link};
+    use crate::model::{BondPort, IfIndex, Iptunnel, KindData, Link};
 
     /// The set bits that newer kernels put on attributes with inner ones.
     const NESTED: u16 = 0x8000;
@@ -307,17 +303,9 @@ mod tests {
     fn tunnels_tell_their_ends() {
         let (ours, theirs) = ([10, 0, 0, 1], [10, 0, 0, 2]);
         let ipip = of("ipip", &[number(1, 3), attribute(2, &ours), attribute(3, &theirs)]);
-        let ends = |okey, ikey| KindData::Iptunnel {
-            local: Some(ours.into()),
-            remote: Some(theirs.into()),
-            lower: Some(IfIndex(3)),
-            okey,
-            ikey,
-            external: false,
-            fwmark: 0,
-            inner_fwmark: false,
-            options: 0,
-        };
+        let (local, remote, lower) = (Some(ours.into()), Some(theirs.into()), Some(IfIndex(3)));
+        let ends =
+            |okey, ikey| KindData::Iptunnel(Iptunnel { local, remote, lower, okey, ikey, ..Iptunnel::default() });
         assert_eq!(ipip, Some(ends(None, None)));
         // A key counts only where the flags say that there is one.
         let gre = |oflags| {
@@ -329,17 +317,7 @@ mod tests {
         assert_eq!(gre(0), Some(ends(None, None)));
         // Calico's: neither address, no link.
         let tunl0 = of("ipip", &[number(1, 0), attribute(2, &[0; 4]), attribute(3, &[0; 4])]);
-        let any = |fwmark, inner_fwmark| KindData::Iptunnel {
-            local: None,
-            remote: None,
-            lower: None,
-            okey: None,
-            ikey: None,
-            external: false,
-            fwmark,
-            inner_fwmark,
-            options: 0,
-        };
+        let any = |fwmark, inner_fwmark| KindData::Iptunnel(Iptunnel { fwmark, inner_fwmark, ..Iptunnel::default() });
         assert_eq!(tunl0, Some(any(0, false)));
         // Over IPv4 the same number has other flags, half as long.
         assert_eq!(of("sit", &[short_be(8, 0x20), number(20, 5)]), Some(any(5, false)));
@@ -354,7 +332,7 @@ mod tests {
     #[test]
     fn tunnels_tell_what_their_options_add() {
         let added = |kind, data: &[Vec<u8>]| match of(kind, data) {
-            Some(KindData::Iptunnel { options, .. }) => options,
+            Some(KindData::Iptunnel(tunnel)) => tunnel.options,
             other => panic!("{other:?}"),
         };
         // As `ip link add` makes them, and with "encaplimit none".

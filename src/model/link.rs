@@ -159,32 +159,7 @@ pub enum KindData {
         external: bool,
     },
     /// A tunnel of IP in IP or GRE: gre, gretap, ipip, sit, ip6tnl, ip6gre, vti, ...
-    Iptunnel {
-        /// Own tunnel address (`IFLA_IPTUN_LOCAL`, `IFLA_GRE_LOCAL`).
-        local: Option<IpAddr>,
-        /// The endpoint; none: that of each packet's route (`IFLA_IPTUN_REMOTE`, `IFLA_GRE_REMOTE`).
-        remote: Option<IpAddr>,
-        /// Link that the outer packets leave by, in their namespace (`IFLA_IPTUN_LINK`, `IFLA_GRE_LINK`).
-        lower: Option<IfIndex>,
-        /// Key that it sends (`IFLA_GRE_OKEY`), where it sends one.
-        okey: Option<u32>,
-        /// Key that it takes (`IFLA_GRE_IKEY`), where it asks for one.
-        ikey: Option<u32>,
-        /// Endpoint and key come with each packet (`IFLA_GRE_COLLECT_METADATA`, `IFLA_IPTUN_COLLECT_METADATA`).
-        external: bool,
-        /// Mark that its outer packets are routed with (`IFLA_IPTUN_FWMARK`, `IFLA_GRE_FWMARK`).
-        #[serde(default, skip_serializing_if = "is_default")]
-        fwmark: u32,
-        /// They are routed with the mark of the packet inside (`IP6_TNL_F_USE_ORIG_FWMARK` in `IFLA_IPTUN_FLAGS`,
-        /// `IFLA_GRE_FLAGS`).
-        #[serde(default, skip_serializing_if = "is_default")]
-        inner_fwmark: bool,
-        /// Bytes that options add to its headers: checksum and sequence number of GRE (`IFLA_GRE_OFLAGS`), the
-        /// encapsulation limit of IPv6 (`IFLA_IPTUN_ENCAP_LIMIT`, `IFLA_GRE_ENCAP_LIMIT`), FOU or GUE
-        /// (`IFLA_IPTUN_ENCAP_TYPE`, `IFLA_GRE_ENCAP_TYPE`).
-        #[serde(default, skip_serializing_if = "is_default")]
-        options: u32,
-    },
+    Iptunnel(Iptunnel),
     /// A pair whose ends decide by programs.
     Netkit {
         /// What becomes of packets that no program decides, sent by this end: `forward` or `blackhole`
@@ -226,6 +201,35 @@ pub enum KindData {
         /// It carries Ethernet frames (`IFLA_TUN_TYPE` is `IFF_TAP`).
         tap: bool,
     },
+}
+
+/// What a tunnel of IP in IP or GRE says of its ends and headers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Iptunnel {
+    /// Own tunnel address (`IFLA_IPTUN_LOCAL`, `IFLA_GRE_LOCAL`).
+    pub local: Option<IpAddr>,
+    /// The endpoint; none: that of each packet's route (`IFLA_IPTUN_REMOTE`, `IFLA_GRE_REMOTE`).
+    pub remote: Option<IpAddr>,
+    /// Link that the outer packets leave by, in their namespace (`IFLA_IPTUN_LINK`, `IFLA_GRE_LINK`).
+    pub lower: Option<IfIndex>,
+    /// Key that it sends (`IFLA_GRE_OKEY`), where it sends one.
+    pub okey: Option<u32>,
+    /// Key that it takes (`IFLA_GRE_IKEY`), where it asks for one.
+    pub ikey: Option<u32>,
+    /// Endpoint and key come with each packet (`IFLA_GRE_COLLECT_METADATA`, `IFLA_IPTUN_COLLECT_METADATA`).
+    pub external: bool,
+    /// Mark that its outer packets are routed with (`IFLA_IPTUN_FWMARK`, `IFLA_GRE_FWMARK`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fwmark: u32,
+    /// They are routed with the mark of the packet inside (`IP6_TNL_F_USE_ORIG_FWMARK` in `IFLA_IPTUN_FLAGS`,
+    /// `IFLA_GRE_FLAGS`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inner_fwmark: bool,
+    /// Bytes that options add to its headers: checksum and sequence number of GRE (`IFLA_GRE_OFLAGS`), the
+    /// encapsulation limit of IPv6 (`IFLA_IPTUN_ENCAP_LIMIT`, `IFLA_GRE_ENCAP_LIMIT`), FOU or GUE
+    /// (`IFLA_IPTUN_ENCAP_TYPE`, `IFLA_GRE_ENCAP_TYPE`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub options: u32,
 }
 
 /// A link's state as a port of a bridge (`IFLA_INFO_SLAVE_DATA`).

@@ -37,7 +37,7 @@ pub use finding::{Finding, Level};
 pub use flow::{Flow, Proto, Traffic};
 pub use gap::Gap;
 pub use ids::{IfIndex, LinkId, LlAddr, NetnsId, Nsid, Pid, TableId};
-pub use link::{BondPort, BridgePort, DevConf, KindData, Link, LinkAddr};
+pub use link::{BondPort, BridgePort, DevConf, Iptunnel, KindData, Link, LinkAddr};
 pub use list::{ListedLink, ListedNetns, Listing, PeerRef};
 pub use near::nearest;
 pub use neigh::{Neigh, NeighState};

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::model::{
-    Chain, Gap, HeldBy, Holder, HolderType, KindData, Link, LlAddr, Owner, Program, RecordedFacts, RecordedNetns,
-    RecordedRule, Snapshot,
+    Chain, Gap, HeldBy, Holder, HolderType, Iptunnel, KindData, Link, LlAddr, Owner, Program, RecordedFacts,
+    RecordedNetns, RecordedRule, Snapshot,
 };
 
 /// Names that say nothing, and mean something to podnet.
@@ -114,7 +114,7 @@ impl<H: BuildHasher> Hide<'_, H> {
             addr.peer = addr.peer.map(|peer| self.ip(peer));
         }
         match &mut link.data {
-            Some(KindData::Vxlan { local, remote, .. } | KindData::Iptunnel { local, remote, .. }) => {
+            Some(KindData::Vxlan { local, remote, .. } | KindData::Iptunnel(Iptunnel { local, remote, .. })) => {
                 *local = local.map(|ip| self.ip(ip));
                 *remote = remote.map(|ip| self.ip(ip));
             }

@@ -162,7 +162,7 @@ impl Walk<'_> {
         // Without link-layer addresses whatever comes is meant.
         let bare = link.noarp
             && (link.address.is_none_or(|a| a.is_zero())
-                || matches!(link.data, Some(KindData::Iptunnel { .. } | KindData::Netkit { l2: false, .. })));
+                || matches!(link.data, Some(KindData::Iptunnel(_) | KindData::Netkit { l2: false, .. })));
         if bare || link.kind.starts_with("ipvlan") {
             return Next::Input(at, Box::new(link));
         }

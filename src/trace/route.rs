@@ -4,8 +4,8 @@
 use super::frame::Frame;
 use super::walk::{Next, Walk};
 use crate::model::{
-    Action, Gap, Hook, IfIndex, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer, RouteType,
-    Rule, Step,
+    Action, Gap, Hook, IfIndex, Iptunnel, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer,
+    RouteType, Rule, Step,
 };
 
 impl Walk<'_> {
@@ -293,7 +293,7 @@ fn takes_from_route(link: &Link) -> bool {
         Some(
             KindData::Vxlan { external: true, .. }
                 | KindData::Geneve { external: true, .. }
-                | KindData::Iptunnel { external: true, .. }
+                | KindData::Iptunnel(Iptunnel { external: true, .. })
         )
     )
 }

@@ -6,7 +6,7 @@ mod vlan;
 
 use super::Traced;
 use super::fake::Fake;
-use crate::model::{Action, BondPort, KindData, LinkId, LlAddr, NetnsId, PortVlan, Program, Topology};
+use crate::model::{Action, BondPort, Iptunnel, KindData, LinkId, LlAddr, NetnsId, PortVlan, Program, Topology};
 
 /// `netns/ifname step`, a line a hop.
 fn hops(traced: &Traced) -> Vec<String> {
@@ -163,17 +163,7 @@ fn tunnel(kind: &str, data: impl Fn(usize) -> KindData) -> (Fake, NetnsId, [Link
 
 fn iptunnel(remote: Option<&str>, key: Option<u32>) -> KindData {
     let remote = remote.map(|ip| ip.parse().unwrap());
-    KindData::Iptunnel {
-        local: None,
-        remote,
-        lower: None,
-        okey: key,
-        ikey: key,
-        external: false,
-        fwmark: 0,
-        inner_fwmark: false,
-        options: 0,
-    }
+    KindData::Iptunnel(Iptunnel { remote, okey: key, ikey: key, ..Iptunnel::default() })
 }
 
 const OVER_TUNNEL: [&str; 4] = ["a/tun0 route", "a/eth0 route", "b/eth0 peer", "b/tun0 tunnel"];

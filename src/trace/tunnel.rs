@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use super::frame::{Carried, Frame};
 use super::walk::{Next, Walk};
 use crate::model::{
-    Action, Encap, Flow, IfIndex, KindData, Level, Link, LinkId, LlAddr, NetnsId, Proto, Remote, Step, Traffic, word,
+    Action, Encap, Flow, IfIndex, Iptunnel, KindData, Level, Link, LinkId, LlAddr, NetnsId, Proto, Remote, Step,
+    Traffic, word,
 };
 
 /// UDP port of GENEVE where none is set.
@@ -71,7 +72,7 @@ impl Walk<'_> {
             Some(
                 KindData::Vxlan { external: true, .. }
                 | KindData::Geneve { external: true, .. }
-                | KindData::Iptunnel { external: true, .. },
+                | KindData::Iptunnel(Iptunnel { external: true, .. }),
             ) => Err(self.stop(Action::Unknown, format!("{}, which is not read", external()))),
             Some(KindData::Vxlan { id, local, port, lower, .. }) => {
                 let (remote, by) = self.vxlan_remote(at, link, frame)?;
@@ -102,7 +103,9 @@ impl Walk<'_> {
                 };
                 Ok(Outer { encap, via: None, proto: Some(Proto::Udp), mark: inner })
             }
-            Some(KindData::Iptunnel { local, remote, lower, okey, fwmark, inner_fwmark, options, .. }) => {
+            Some(KindData::Iptunnel(Iptunnel {
+                local, remote, lower, okey, fwmark, inner_fwmark, options, ..
+            })) => {
                 // Without a remote of its own it goes to the gateway of the packet's route, or to its destination.
                 let (remote, by) = match remote {
                     Some(remote) => (*remote, "default"),
@@ -192,7 +195,7 @@ impl Walk<'_> {
         let mut ends: Vec<_> = ends.into_iter().filter(|(_, link)| takes(link, &outer, &carried)).collect();
         // The most particular one: with both addresses, with the remote's, with the own one, with none.
         ends.sort_by_key(|(_, link)| match &link.data {
-            Some(KindData::Iptunnel { local, remote, .. }) => {
+            Some(KindData::Iptunnel(Iptunnel { local, remote, .. })) => {
                 2 * u8::from(remote.is_none()) + u8::from(local.is_none())
             }
             _ => 0,
@@ -236,7 +239,7 @@ fn described(link: &Link) -> String {
     let (id, remote, port) = match &link.data {
         Some(KindData::Vxlan { id, port, .. }) => (Some(*id), None, *port),
         Some(KindData::Geneve { id, remote, port, .. }) => (Some(*id), *remote, *port),
-        Some(KindData::Iptunnel { remote, ikey, .. }) => (*ikey, *remote, None),
+        Some(KindData::Iptunnel(Iptunnel { remote, ikey, .. })) => (*ikey, *remote, None),
         _ => (None, None, None),
     };
     takes.extend(id.map(|id| format!("number {id}")));
@@ -257,7 +260,7 @@ fn takes(link: &Link, outer: &Flow, carried: &Carried) -> bool {
                 (*external || Some(*id) == carried.id && fits(remote, outer.src))
                     && port.unwrap_or(GENEVE) == carried.port.unwrap_or(GENEVE)
             }
-            Some(KindData::Iptunnel { local, remote, ikey, external, .. }) => {
+            Some(KindData::Iptunnel(Iptunnel { local, remote, ikey, external, .. })) => {
                 *external || fits(local, Some(outer.dst)) && fits(remote, outer.src) && *ikey == carried.id
             }
             _ => false,

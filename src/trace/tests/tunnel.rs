@@ -18,12 +18,8 @@ fn ipip_takes_the_gateway_of_the_route_as_its_remote() {
 
 #[test]
 fn options_of_a_tunnel_take_their_part() {
-    let with_options = |options| match iptunnel(Some("10.1.0.2"), None) {
-        KindData::Iptunnel { local, remote, lower, okey, ikey, external, fwmark, inner_fwmark, .. } => {
-            KindData::Iptunnel { local, remote, lower, okey, ikey, external, fwmark, inner_fwmark, options }
-        }
-        other => other,
-    };
+    let remote = Some("10.1.0.2".parse().unwrap());
+    let with_options = |options| KindData::Iptunnel(Iptunnel { remote, options, ..Iptunnel::default() });
     for (options, said) in [(0, &[][..]), (8, &["mtu-tunnel"])] {
         let (mut net, a, ends_) = tunnel("ipip", |_| iptunnel(None, None));
         net.of(ends_[0]).data = Some(with_options(options));

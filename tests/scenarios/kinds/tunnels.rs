@@ -1,6 +1,6 @@
 //! Tunnels between two machines: ipip as Calico has it, gre with a key, sit, geneve; and wireguard, whose ends are secret.
 
-use podnet::model::{KindData, LlAddr, RecordedRoute, RouteType};
+use podnet::model::{Iptunnel, KindData, LlAddr, RecordedRoute, RouteType};
 
 use super::super::machine::route;
 use super::{At, HOST, Machine, Made, node, pod};
@@ -27,17 +27,7 @@ fn beside_another(hostname: &str, number: u8) -> (Machine, u8) {
 fn iptunnel(local: Option<u8>, remote: Option<u8>, key: Option<u32>) -> KindData {
     let ip = |n: u8| [192, 168, 7, n].into();
     let (local, remote) = (local.map(ip), remote.map(ip));
-    KindData::Iptunnel {
-        local,
-        remote,
-        lower: None,
-        okey: key,
-        ikey: key,
-        external: false,
-        fwmark: 0,
-        inner_fwmark: false,
-        options: 0,
-    }
+    KindData::Iptunnel(Iptunnel { local, remote, okey: key, ikey: key, ..Iptunnel::default() })
 }
 
 fn tunnel(node: &mut Machine, ifname: &str, kind: &str, mtu: u32, number: u8, data: KindData) -> At {
