@@ -1,5 +1,10 @@
-//! Built-in chains of legacy tables (ip_tables, ip6_tables): only of tables that are there already, for asking for
-//! another one would make it. What their rules say is not read.
+//! Legacy tables (ip_tables, ip6_tables) and their built-in chains: only of tables that are there already, for asking for
+//! another one would make it.
+
+mod rules;
+
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;
@@ -15,6 +20,7 @@ use crate::model::{Chain, Hook};
 const NAME: usize = 32;
 
 /// What the kernel says of a table (`struct ipt_getinfo`).
+#[derive(Debug)]
 struct Info {
     valid_hooks: u32,
     hook_entry: [u32; 5],
@@ -29,13 +35,42 @@ struct Family {
     names: &'static str,
     address: AddressFamily,
     level: c_int,
+    /// Number of bytes of an address.
+    address_length: usize,
     /// Offset of `target_offset` in an entry (`struct ipt_entry`, `struct ip6t_entry`).
     target_offset: usize,
+    /// Number of bytes of an entry before its matches.
+    entry_length: usize,
 }
 
 static FAMILIES: [Family; 2] = [
-    Family { name: "ip", names: "ip_tables_names", address: AddressFamily::Inet, level: 0, target_offset: 88 },
-    Family { name: "ip6", names: "ip6_tables_names", address: AddressFamily::Inet6, level: 41, target_offset: 140 },
+    Family {
+        name: "ip",
+        names: "ip_tables_names",
+        address: AddressFamily::Inet,
+        level: 0,
+        address_length: 4,
+        target_offset: 88,
+        entry_length: 112,
+    },
+    Family {
+        name: "ip6",
+        names: "ip6_tables_names",
+        address: AddressFamily::Inet6,
+        level: 41,
+        address_length: 16,
+        target_offset: 140,
+        entry_length: 168,
+    },
+];
+
+/// The built-in chains by the numbers of their hooks.
+const HOOKS: [(Hook, &str); 5] = [
+    (Hook::Prerouting, "PREROUTING"),
+    (Hook::Input, "INPUT"),
+    (Hook::Forward, "FORWARD"),
+    (Hook::Output, "OUTPUT"),
+    (Hook::Postrouting, "POSTROUTING"),
 ];
 
 /// The legacy tables that one family has in a namespace, and a socket there that can be asked for them.
@@ -65,29 +100,50 @@ pub fn tables() -> io::Result<Vec<Tables>> {
     Ok(tables)
 }
 
+/// What one table has, as it was when it was asked.
+#[derive(Debug)]
+pub struct Table {
+    family: &'static Family,
+    name: String,
+    info: Info,
+    entries: Vec<u8>,
+}
+
 impl Tables {
     /// Built-in chains that have rules, or a policy other than accept.
     pub fn chains(&self) -> io::Result<Vec<Chain>> {
         let mut chains = Vec::new();
-        for table in self.names.lines() {
-            chains.extend(table_chains(&self.raw, self.family, table)?);
+        for table in self.names() {
+            chains.extend(self.read(table)?.iter().flat_map(Table::chains));
         }
         Ok(chains)
     }
-}
 
-fn table_chains(raw: &OwnedFd, family: &Family, table: &str) -> io::Result<Vec<Chain>> {
-    const GET_INFO: c_int = 64;
-    const GET_ENTRIES: c_int = 65;
-    /// Offset of the entries in `struct ipt_get_entries`: they are aligned to eight bytes.
-    const ENTRIES: usize = 40;
-    let mut info = named(table, 84);
-    option(raw, family, GET_INFO, &mut info)?;
-    let Some(info) = parse_info(&info[NAME..]) else { return Ok(Vec::new()) };
-    let mut entries = named(table, ENTRIES + info.size as usize);
-    entries[NAME..NAME + 4].copy_from_slice(&info.size.to_ne_bytes());
-    option(raw, family, GET_ENTRIES, &mut entries)?;
-    Ok(builtin(family, table, &info, &entries[ENTRIES..]))
+    /// `ip` or `ip6`.
+    pub fn family(&self) -> &'static str {
+        self.family.name
+    }
+
+    /// Names of the tables that there are.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.lines()
+    }
+
+    /// All that one of them has; none: the kernel's answer makes no sense.
+    pub fn read(&self, table: &str) -> io::Result<Option<Table>> {
+        const GET_INFO: c_int = 64;
+        const GET_ENTRIES: c_int = 65;
+        /// Offset of the entries in `struct ipt_get_entries`: they are aligned to eight bytes.
+        const ENTRIES: usize = 40;
+        let mut info = named(table, 84);
+        option(&self.raw, self.family, GET_INFO, &mut info)?;
+        let Some(info) = parse_info(&info[NAME..]) else { return Ok(None) };
+        let mut entries = named(table, ENTRIES + info.size as usize);
+        entries[NAME..NAME + 4].copy_from_slice(&info.size.to_ne_bytes());
+        option(&self.raw, self.family, GET_ENTRIES, &mut entries)?;
+        entries.drain(..ENTRIES);
+        Ok(Some(Table { family: self.family, name: table.to_owned(), info, entries }))
+    }
 }
 
 fn named(table: &str, size: usize) -> Vec<u8> {
@@ -115,49 +171,50 @@ fn parse_info(bytes: &[u8]) -> Option<Info> {
     Some(info)
 }
 
-/// The chains at the hooks of a table: rules from where each begins to its last entry, which is the policy.
-fn builtin(family: &Family, table: &str, info: &Info, entries: &[u8]) -> Vec<Chain> {
-    const HOOKS: [(Hook, &str); 5] = [
-        (Hook::Prerouting, "PREROUTING"),
-        (Hook::Input, "INPUT"),
-        (Hook::Forward, "FORWARD"),
-        (Hook::Output, "OUTPUT"),
-        (Hook::Postrouting, "POSTROUTING"),
-    ];
-    let mut chains = Vec::new();
-    for (number, (hook, name)) in HOOKS.into_iter().enumerate() {
-        if info.valid_hooks & 1 << number == 0 {
-            continue;
-        }
-        let (mut at, end) = (info.hook_entry[number] as usize, info.underflow[number] as usize);
-        let mut rules = 0;
-        while at < end {
-            // next_offset stands behind target_offset.
-            let next = entries.get(at + family.target_offset + 2..).and_then(super::nla::u16_of).unwrap_or(0);
-            if next == 0 {
-                break;
+impl Table {
+    /// Built-in chains that have rules, or a policy other than accept.
+    pub fn chains(&self) -> Vec<Chain> {
+        let mut chains = Vec::new();
+        for (number, (hook, name)) in self.hooks() {
+            let (mut at, end) = (self.info.hook_entry[number] as usize, self.info.underflow[number] as usize);
+            let mut rules = 0;
+            while at < end {
+                let Some(next) = self.next(at) else { break };
+                rules += 1;
+                at = next;
             }
-            rules += 1;
-            at += next as usize;
+            let drops = policy(self.family, self.entries.get(end..).unwrap_or_default()) == Some("drop");
+            if rules == 0 && !drops {
+                continue;
+            }
+            chains.push(Chain {
+                backend: "legacy".to_owned(),
+                family: self.family.name.to_owned(),
+                table: self.name.clone(),
+                chain: name.to_owned(),
+                kind: if self.name == "nat" { "nat" } else { "filter" }.to_owned(),
+                hook,
+                priority: priority(&self.name, hook),
+                device: None,
+                policy: if drops { "drop" } else { "accept" }.to_owned(),
+                rules,
+            });
         }
-        let drops = policy(family, entries.get(end..).unwrap_or_default()) == Some("drop");
-        if rules == 0 && !drops {
-            continue;
-        }
-        chains.push(Chain {
-            backend: "legacy".to_owned(),
-            family: family.name.to_owned(),
-            table: table.to_owned(),
-            chain: name.to_owned(),
-            kind: if table == "nat" { "nat" } else { "filter" }.to_owned(),
-            hook,
-            priority: priority(table, hook),
-            device: None,
-            policy: if drops { "drop" } else { "accept" }.to_owned(),
-            rules,
-        });
+        chains
     }
-    chains
+
+    /// Its built-in chains, with the numbers of their hooks: rules from where each begins to its last entry, which is
+    /// the policy.
+    fn hooks(&self) -> impl Iterator<Item = (usize, (Hook, &'static str))> {
+        HOOKS.into_iter().enumerate().filter(|(number, _)| self.info.valid_hooks & 1 << number != 0)
+    }
+
+    /// Where the entry behind this one begins.
+    fn next(&self, at: usize) -> Option<usize> {
+        // next_offset stands behind target_offset.
+        let length = super::nla::u16_of(self.entries.get(at + self.family.target_offset + 2..)?)?;
+        (length != 0).then_some(at + length as usize)
+    }
 }
 
 /// The verdict of a chain's last entry: that of a standard target.

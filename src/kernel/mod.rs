@@ -14,7 +14,7 @@ mod module;
 pub mod neigh;
 pub mod netns;
 mod nexthop;
-mod nftables;
+pub mod nftables;
 mod nla;
 pub mod nsid;
 pub mod ports;
@@ -29,6 +29,7 @@ pub mod sysfs;
 mod tc;
 mod tun;
 mod vlan;
+mod xt;
 
 pub use crate::model::text;
 pub use live::Live;

@@ -21,6 +21,8 @@ mod plan;
 mod program;
 mod progress;
 mod route;
+mod rule_text;
+mod ruleset;
 mod scene;
 mod snapshot;
 mod text;
@@ -48,10 +50,13 @@ pub use plan::{Change, Masquerade, NetnsRef, NewLink, Plan, PlanStep, Reservatio
 pub use program::Program;
 pub use progress::Progress;
 pub use route::{Nexthop, Route, RouteType, Rule};
+pub use rule_text::rule_text;
+pub use ruleset::{Bytes, ChainId, Element, Field, Judgement, Marking, Match, NfRule, NfSet, Relation};
 pub use scene::{Demo, Machine, Role, SceneBridge, SceneLink, SceneRoute};
 pub use snapshot::{
-    RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedLink, RecordedNeigh, RecordedNetns,
-    RecordedNexthop, RecordedPeer, RecordedPrograms, RecordedRoute, RecordedRule, RecordedVlans, RuleAction, Snapshot,
+    RecordedChain, RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedLink, RecordedNeigh, RecordedNetns,
+    RecordedNexthop, RecordedPeer, RecordedPrograms, RecordedRoute, RecordedRule, RecordedSet, RecordedVlans,
+    RuleAction, Snapshot,
 };
 pub use text::{harmless_json, is_harmless, text};
 pub use topology::{RouteAnswer, Seen, Topology};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{RecordedRoute, RecordedRule};
-use crate::model::{Chain, HeldBy, IfIndex, LlAddr, NeighState, Nexthop, PortVlan, Program};
+use crate::model::{Chain, ChainId, HeldBy, IfIndex, LlAddr, NeighState, Nexthop, NfRule, NfSet, PortVlan, Program};
 
 /// Names of the sysctls that are recorded of every link, in the order of their values.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,6 +54,12 @@ pub struct RecordedFacts {
     /// Base chains of netfilter that have rules, or a policy other than accept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chains: Option<Vec<Chain>>,
+    /// Rules of all chains of netfilter that have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nf_rules: Option<Vec<RecordedChain>>,
+    /// Sets of nftables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nf_sets: Option<Vec<RecordedSet>>,
     /// Programs at links; links without any are left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub programs: Option<Vec<RecordedPrograms>>,
@@ -63,6 +69,30 @@ pub struct RecordedFacts {
     /// Sysctls of the whole namespace that are numbers, by their path below `net`; null: the kernel has no such one.
     #[serde(default)]
     pub sysctls: BTreeMap<String, Option<i64>>,
+}
+
+/// The rules of a chain of netfilter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedChain {
+    /// The chain.
+    #[serde(flatten)]
+    pub chain: ChainId,
+    /// Its rules in order.
+    pub rules: Vec<NfRule>,
+}
+
+/// A recorded set of nftables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordedSet {
+    /// Family of its table.
+    pub family: String,
+    /// Its table (`NFTA_SET_TABLE`).
+    pub table: String,
+    /// Its name (`NFTA_SET_NAME`).
+    pub name: String,
+    /// What it has.
+    #[serde(flatten)]
+    pub set: NfSet,
 }
 
 /// VLANs of a recorded bridge port.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::{Gap, Holder, IfIndex, Link, Nsid, Owner, Pid};
 
 pub use facts::{
-    RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedNeigh, RecordedPrograms, RecordedVlans,
+    RecordedChain, RecordedConf, RecordedFacts, RecordedFdb, RecordedHeld, RecordedNeigh, RecordedPrograms,
+    RecordedSet, RecordedVlans,
 };
 pub use route::{RecordedNexthop, RecordedRoute};
 pub use rule::{RecordedRule, RuleAction};

@@ -1,9 +1,10 @@
-//! Base chains of nftables: one dump of NFT_MSG_GETCHAIN for a namespace. What their rules say is not read.
+//! Base chains of nftables: one dump of NFT_MSG_GETCHAIN for a namespace.
 
 use netlink_packet_core::DecodeError;
 
-use super::nla::{self, text_of};
-use super::socket::{Dump, Refused, Request, Socket};
+use super::{HEADER, family_name, number, split};
+use crate::kernel::nla::{self, text_of};
+use crate::kernel::socket::{Dump, Refused, Request, Socket};
 use crate::model::{Chain, Hook};
 
 /// Base chains of the namespace of a netfilter socket that have rules, or a policy other than accept; one that is bound to
@@ -17,9 +18,6 @@ pub fn chains(socket: &mut Socket) -> Result<Dump<Chain>, Refused> {
     Ok(Dump { items: items.into_iter().flatten().collect(), undecodable, interrupted })
 }
 
-/// Length of `struct nfgenmsg`.
-const HEADER: usize = 4;
-
 fn decode(payload: &[u8]) -> Result<Vec<Chain>, DecodeError> {
     const CHAIN_TABLE: u16 = 1;
     const CHAIN_NAME: u16 = 3;
@@ -29,14 +27,11 @@ fn decode(payload: &[u8]) -> Result<Vec<Chain>, DecodeError> {
     const CHAIN_TYPE: u16 = 7;
     const HOOK_NUMBER: u16 = 1;
     const HOOK_PRIORITY: u16 = 2;
-    let Some((header, attributes)) = payload.split_at_checked(HEADER) else {
-        return Err(DecodeError::buffer_too_small(payload.len(), HEADER));
-    };
+    let (family, attributes) = split(payload)?;
     let find = |wanted: u16| nla::find(attributes, wanted);
-    let number = |value: &[u8]| value.first_chunk().map(|b| u32::from_be_bytes(*b));
     // Without a hook rules jump to it, and that is all.
     let Some(place) = find(CHAIN_HOOK) else { return Ok(Vec::new()) };
-    let Some(family) = family(header[0]) else { return Ok(Vec::new()) };
+    let Some(family) = family_name(family) else { return Ok(Vec::new()) };
     let hooknum = nla::find(place, HOOK_NUMBER).and_then(number);
     let Some(hook) = hooknum.and_then(|n| hook(family, n)) else { return Ok(Vec::new()) };
     let drops = find(CHAIN_POLICY).and_then(number) == Some(0);
@@ -69,19 +64,6 @@ fn devices(hook: &[u8]) -> Vec<Option<String>> {
         Some(several) => nla::each(several).map(name).collect(),
         None => vec![nla::find(hook, HOOK_DEV).map(text_of)],
     }
-}
-
-/// The words of `nft` for `NFPROTO_*`.
-fn family(number: u8) -> Option<&'static str> {
-    Some(match number {
-        1 => "inet",
-        2 => "ip",
-        3 => "arp",
-        5 => "netdev",
-        7 => "bridge",
-        10 => "ip6",
-        _ => return None,
-    })
 }
 
 fn hook(family: &str, number: u32) -> Option<Hook> {
