@@ -43,7 +43,7 @@ Register-ArgumentCompleter -Native -CommandName 'podnet' -ScriptBlock {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Follow packets to this address or target, instead of to wherever each interface leads')
             [CompletionResult]::new('--snapshot', '--snapshot', [CompletionResultType]::ParameterName, 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'The packets'' source address, instead of the one that the namespace picks')
-            [CompletionResult]::new('--proto', '--proto', [CompletionResultType]::ParameterName, 'Their protocol')
+            [CompletionResult]::new('--proto', '--proto', [CompletionResultType]::ParameterName, 'Their protocol, which policy rules and firewalls may look at')
             [CompletionResult]::new('--sport', '--sport', [CompletionResultType]::ParameterName, 'Their source port')
             [CompletionResult]::new('--dport', '--dport', [CompletionResultType]::ParameterName, 'Their destination port')
             [CompletionResult]::new('--mark', '--mark', [CompletionResultType]::ParameterName, 'Their firewall mark, as it is where they start: 7 or 0x7')

@@ -39,7 +39,7 @@ set edit:completion:arg-completer[podnet] = {|@words|
             cand --to 'Follow packets to this address or target, instead of to wherever each interface leads'
             cand --snapshot 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin'
             cand --from 'The packets'' source address, instead of the one that the namespace picks'
-            cand --proto 'Their protocol'
+            cand --proto 'Their protocol, which policy rules and firewalls may look at'
             cand --sport 'Their source port'
             cand --dport 'Their destination port'
             cand --mark 'Their firewall mark, as it is where they start: 7 or 0x7'

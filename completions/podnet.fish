@@ -43,7 +43,7 @@ complete -c podnet -n "__fish_podnet_needs_command" -f -a "help" -d 'Print this 
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l to -d 'Follow packets to this address or target, instead of to wherever each interface leads' -r
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l snapshot -d 'Answer from this recording instead of the machine; may be given several times, a folder, or - for stdin' -r -F
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l from -d 'The packets\' source address, instead of the one that the namespace picks' -r
-complete -c podnet -n "__fish_podnet_using_subcommand trace" -l proto -d 'Their protocol' -r -f -a "tcp\t'TCP'
+complete -c podnet -n "__fish_podnet_using_subcommand trace" -l proto -d 'Their protocol, which policy rules and firewalls may look at' -r -f -a "tcp\t'TCP'
 udp\t'UDP'
 icmp\t'ICMP, ICMPv6 for an IPv6 address'"
 complete -c podnet -n "__fish_podnet_using_subcommand trace" -l sport -d 'Their source port' -r

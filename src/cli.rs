@@ -117,7 +117,7 @@ pub struct TraceArgs {
     /// The packets' source address, instead of the one that the namespace picks
     #[arg(long, value_name = "ADDRESS", help_heading = "Packets")]
     pub from: Option<IpAddr>,
-    /// Their protocol
+    /// Their protocol, which policy rules and firewalls may look at
     #[arg(long, value_name = "PROTO", help_heading = "Packets")]
     pub proto: Option<ProtoName>,
     /// Their source port

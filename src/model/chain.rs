@@ -1,4 +1,6 @@
-//! Netfilter's base chains: where rules that podnet does not read could decide over a packet.
+//! Netfilter's base chains: where rules decide over a packet, and what they say.
+
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,10 +52,71 @@ pub struct Chain {
     pub rules: u32,
 }
 
+/// What can become of a packet in a base chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It goes on as it is.
+    Pass,
+    /// It goes on with another source (SNAT, masquerade).
+    Hide,
+    /// It goes on to another destination (DNAT, redirect).
+    Redirect,
+    /// It is dropped or rejected.
+    Drop,
+    /// Something that podnet does not follow: a queue to a process, a rule that could not be read.
+    Other,
+}
+
+/// A base chain on the way of a packet, and what its rules say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HeardChain {
+    /// The chain.
+    #[serde(flatten)]
+    pub chain: Chain,
+    /// What can become of the packet: one is certain; of several what is known of the packet does not decide.
+    pub outcomes: BTreeSet<Outcome>,
+    /// Rules by which it is or could be anything but let through as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+}
+
+impl HeardChain {
+    /// This can become of the packet.
+    pub fn can(&self, outcome: Outcome) -> bool {
+        self.outcomes.contains(&outcome)
+    }
+
+    /// This becomes of the packet for certain.
+    pub fn does(&self, outcome: Outcome) -> bool {
+        self.can(outcome) && self.outcomes.len() == 1
+    }
+
+    /// It may give the packet another source.
+    pub fn may_hide(&self) -> bool {
+        self.can(Outcome::Hide) || self.can(Outcome::Other) && self.chain.only_hides()
+    }
+
+    /// It may give the packet another destination.
+    pub fn may_redirect(&self) -> bool {
+        self.can(Outcome::Redirect) || self.can(Outcome::Other) && self.chain.may_redirect()
+    }
+
+    /// It is not certain that the packet goes on to where it was sent.
+    pub fn is_open(&self) -> bool {
+        self.outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Pass | Outcome::Hide))
+    }
+}
+
 impl Chain {
     /// Its rules give packets another source at most, and let all of them pass.
     pub fn only_hides(&self) -> bool {
         self.kind == "nat" && !self.may_redirect()
+    }
+
+    /// The kernel knows the connection of packets that it sees.
+    pub fn follows_connections(&self) -> bool {
+        matches!(self.family.as_str(), "ip" | "ip6" | "inet") && !matches!(self.hook, Hook::Ingress | Hook::Egress)
     }
 
     /// Its rules may give packets another destination (DNAT).

@@ -32,7 +32,7 @@ mod vlan;
 
 pub use attach::{Attached, Detached, Removed, StepText, SysctlChange};
 pub use attachment::{Attachment, ID_PREFIX, label};
-pub use chain::{Chain, Hook};
+pub use chain::{Chain, HeardChain, Hook, Outcome};
 pub use command::word;
 pub use fdb::FdbEntry;
 pub use finding::{Finding, Level};

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BridgePort, Chain, Encap, FdbEntry, Finding, Gap, Holder, IfIndex, LinkAddr, LlAddr, Neigh, NetnsId, Nsid, Owner,
-    Pid, Program, Route, Tag, Traffic,
+    BridgePort, Encap, FdbEntry, Finding, Gap, HeardChain, Holder, IfIndex, LinkAddr, LlAddr, Neigh, NetnsId, Nsid,
+    Owner, Pid, Program, Route, Tag, Traffic,
 };
 
 /// How a hop was reached from the one before it.
@@ -137,9 +137,9 @@ pub struct Hop {
     /// The physical function that the device is a virtual one of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pf: Option<String>,
-    /// Chains of netfilter that look at the packet around here and whose rules podnet does not read.
+    /// Chains of netfilter that look at the packet around here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub chains: Vec<Chain>,
+    pub chains: Vec<HeardChain>,
     /// Programs at the device that see the packet and that podnet does not read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub programs: Vec<Program>,
@@ -163,8 +163,14 @@ pub struct Path {
     pub to: String,
     /// The destination address that the kernel was asked for.
     pub dst: Option<IpAddr>,
+    /// The one that netfilter gave the packet instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirected_to: Option<IpAddr>,
     /// The source address that the packet has.
     pub src: Option<IpAddr>,
+    /// The one that netfilter gave the packet instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden_as: Option<IpAddr>,
     /// What else the packet has, as it was asked for.
     #[serde(flatten)]
     pub traffic: Traffic,

@@ -1,10 +1,11 @@
 //! The questions that the packet walk asks. The running kernel answers them (`kernel::Live`).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
-    Program, Remote, Route, Rule,
+    Chain, ChainId, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, NfRule,
+    NfSet, PortVlan, Program, Remote, Route, Rule,
 };
 
 /// A fact, or why it could not be had.
@@ -102,6 +103,12 @@ pub trait Topology {
 
     /// Base chains of netfilter in a namespace that have rules, or a policy other than accept.
     fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>>;
+
+    /// Rules of a chain of netfilter, in their order.
+    fn nf_rules(&mut self, netns: NetnsId, chain: &ChainId) -> Seen<Arc<[NfRule]>>;
+
+    /// A set of nftables, in the table of a chain.
+    fn nf_set(&mut self, netns: NetnsId, chain: &ChainId, name: &str) -> Seen<Arc<NfSet>>;
 
     /// Programs at a link that see the packets it takes in or sends.
     fn programs(&mut self, at: LinkId, link: &Link) -> Seen<Vec<Program>>;

@@ -143,6 +143,9 @@ impl<H: BuildHasher> Hide<'_, H> {
         let hops = facts.nexthops.values_mut().flatten();
         hops.for_each(|hop| hop.gateway = hop.gateway.map(|ip| self.ip(ip)));
         facts.chains.iter_mut().flatten().for_each(|chain| self.chain(chain));
+        // Addresses and names stand in rules byte by byte, some in part.
+        facts.nf_rules = None;
+        facts.nf_sets = None;
         let programs = facts.programs.iter_mut().flatten().flat_map(|at| &mut at.programs);
         programs.for_each(|program: &mut Program| program.name.iter_mut().for_each(|n| self.rename("prog", n)));
         let held = facts.held.iter_mut().flat_map(|at| &mut at.by);

@@ -22,7 +22,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::{
-    Flow, Gap, IfIndex, Netns, NetnsId, RecordedNetns, RecordedRoute, Route, RouteAnswer, RouteType, Snapshot, TableId,
+    ChainId, Flow, Gap, IfIndex, Netns, NetnsId, NfRule, NfSet, RecordedNetns, RecordedRoute, Route, RouteAnswer,
+    RouteType, Snapshot, TableId,
 };
 
 pub use anonymise::anonymise;
@@ -41,6 +42,9 @@ pub struct Recorded {
     called: HashMap<NetnsId, String>,
     /// Where the machines meet.
     joined: Option<join::Joined>,
+    /// Rules and sets of netfilter that were asked for: both are asked for again and again.
+    nf_rules: HashMap<(NetnsId, ChainId), Arc<[NfRule]>>,
+    nf_sets: HashMap<(NetnsId, ChainId, String), Arc<NfSet>>,
     /// What the last look-up left open.
     undecided: Option<(NetnsId, String)>,
     gaps: Vec<Gap>,

@@ -1,11 +1,13 @@
 //! The questions of the packet walk, answered from recordings.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Packet, Recorded, Ways};
 use crate::model::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, PortVlan,
-    Program, RecordedFacts, RecordedFdb, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
+    Chain, ChainId, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop, NfRule,
+    NfSet, PortVlan, Program, RecordedFacts, RecordedFdb, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId,
+    Topology,
 };
 
 impl Recorded {
@@ -207,6 +209,33 @@ impl Topology for Recorded {
     fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>> {
         let chains = self.facts(netns, "netfilter's chains")?.chains.clone();
         chains.ok_or_else(|| self.missing("netfilter's chains", netns))
+    }
+
+    fn nf_rules(&mut self, netns: NetnsId, chain: &ChainId) -> Seen<Arc<[NfRule]>> {
+        let what = "rules of netfilter";
+        let key = (netns, chain.clone());
+        if let Some(known) = self.nf_rules.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let all = self.facts(netns, what)?.nf_rules.as_ref().ok_or_else(|| self.missing(what, netns))?;
+        let found = all.iter().find(|recorded| recorded.chain == *chain);
+        let rules: Arc<[NfRule]> = found.map(|recorded| recorded.rules.as_slice()).unwrap_or_default().into();
+        self.nf_rules.insert(key, Arc::clone(&rules));
+        Ok(rules)
+    }
+
+    fn nf_set(&mut self, netns: NetnsId, chain: &ChainId, name: &str) -> Seen<Arc<NfSet>> {
+        let what = "sets of nftables";
+        let key = (netns, chain.clone(), name.to_owned());
+        if let Some(known) = self.nf_sets.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let all = self.facts(netns, what)?.nf_sets.iter().flatten();
+        let mut here = all.filter(|set| set.family == chain.family && set.table == chain.table);
+        let found = here.find(|set| set.name == name).ok_or_else(|| self.missing(what, netns))?;
+        let set = Arc::new(found.set.clone());
+        self.nf_sets.insert(key, Arc::clone(&set));
+        Ok(set)
     }
 
     fn programs(&mut self, at: LinkId, link: &Link) -> Seen<Vec<Program>> {

@@ -2,7 +2,7 @@
 //! programs.
 
 use super::style::escape;
-use crate::model::{Chain, Encap, Hop, Program};
+use crate::model::{Chain, Encap, Hop, Outcome, Program};
 
 /// Lines beside a device.
 pub(super) fn lines(hop: &Hop) -> Vec<String> {
@@ -15,9 +15,7 @@ pub(super) fn lines(hop: &Hop) -> Vec<String> {
             lines.push(format!("not read, sees {way}: {}", seeing.join(", ")));
         }
     }
-    if !hop.chains.is_empty() {
-        lines.push(format!("netfilter, not decided: {}", chains(&hop.chains)));
-    }
+    lines.extend(chains(hop));
     lines
 }
 
@@ -47,21 +45,39 @@ fn program(program: &Program) -> String {
     format!("{}{name}{id}", program.kind)
 }
 
-fn chains(chains: &[Chain]) -> String {
-    let one = |chain: &Chain| {
-        let mut notes = Vec::new();
-        if chain.policy != "accept" {
-            notes.push(format!("policy {}", chain.policy));
-        }
-        match chain.rules {
-            0 => {}
-            1 => notes.push("1 rule".to_owned()),
-            n => notes.push(format!("{n} rules")),
-        }
-        if chain.may_redirect() {
-            notes.push("may give it another destination".to_owned());
-        }
-        format!("{} {} {} ({})", chain.family, escape(&chain.table), escape(&chain.chain), notes.join(", "))
+/// Chains that let the packet pass in one line; of each of the others what it does or could do, and by which rules.
+fn chains(hop: &Hop) -> Vec<String> {
+    let (plain, others): (Vec<_>, Vec<_>) = hop.chains.iter().partition(|heard| heard.does(Outcome::Pass));
+    let mut lines = Vec::new();
+    if !plain.is_empty() {
+        let names: Vec<String> = plain.into_iter().map(|heard| named(&heard.chain)).collect();
+        lines.push(format!("netfilter lets it pass: {}", names.join(", ")));
+    }
+    lines.extend(others.into_iter().map(|heard| {
+        let what = match heard.outcomes.iter().next() {
+            Some(one) if heard.outcomes.len() == 1 => match one {
+                Outcome::Drop => "netfilter drops it",
+                Outcome::Redirect => "netfilter sends it elsewhere",
+                Outcome::Hide => "netfilter gives it another source",
+                Outcome::Pass | Outcome::Other => "netfilter, not decided",
+            },
+            _ if heard.can(Outcome::Drop) => "netfilter could drop it",
+            _ if heard.can(Outcome::Redirect) => "netfilter could send it elsewhere",
+            _ if heard.can(Outcome::Other) => "netfilter, not decided",
+            _ => "netfilter could give it another source",
+        };
+        let by: Vec<_> = heard.by.iter().map(|rule| escape(rule)).collect();
+        format!("{what}: {}", if by.is_empty() { named(&heard.chain) } else { by.join("; ") })
+    }));
+    lines
+}
+
+/// A chain with its policy and the number of its own rules.
+fn named(chain: &Chain) -> String {
+    let policy = if chain.policy == "accept" { String::new() } else { format!("policy {}, ", chain.policy) };
+    let rules = match chain.rules {
+        1 => "1 rule".to_owned(),
+        n => format!("{n} rules"),
     };
-    chains.iter().map(one).collect::<Vec<_>>().join("; ")
+    format!("{} {} {} ({policy}{rules})", chain.family, escape(&chain.table), escape(&chain.chain))
 }

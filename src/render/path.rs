@@ -91,7 +91,8 @@ impl Page {
             None => String::new(),
         };
         let answer = if path.reply_to.is_some() { "answer, " } else { "" };
-        let text = format!("{answer}to {}{family}{by}{bound}", path.to);
+        let sent = path.redirected_to.map(|ip| format!(", sent to {ip}")).unwrap_or_default();
+        let text = format!("{answer}to {}{family}{by}{bound}{sent}", path.to);
         let _ = writeln!(self.out, "{}", self.style.underline(&text));
     }
 

@@ -1,10 +1,12 @@
 //! Who would answer for an address that no neighbour entry exists for: idle containers have none, and the way of their
 //! first packet is the same all the same. Linux is generous with answers for IPv4 and strict for IPv6.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use super::judge::{MOST_LOOKS, judge};
+use super::sight::{Device, Sight};
 use super::walk::Walk;
-use crate::model::{Flow, IfIndex, Link, LinkId, NetnsId, RouteAnswer, RouteType};
+use crate::model::{Chain, Flow, Hook, IfIndex, Link, LinkId, NetnsId, Outcome, RouteAnswer, RouteType};
 
 impl Walk<'_> {
     /// The namespace of this link would answer for an address when asked by it; none: that cannot be told.
@@ -16,6 +18,41 @@ impl Walk<'_> {
             IpAddr::V6(_) => link.addrs.iter().any(|addr| addr.local == ip && addr.is_usable()),
         };
         Some(answers || ip.is_ipv6() && self.is_proxied_v6(at, link, ip)?)
+    }
+
+    /// Nobody knows the address of the one who has this one yet, and netfilter may keep the question or the answer away.
+    pub(super) fn may_be_unanswered(&mut self, at: LinkId, link: &Link, ip: IpAddr) {
+        let sender = self.hops.iter().rev().find(|hop| hop.route.is_some()).map(|hop| hop.netns);
+        // Rules on ARP are not read.
+        let in_the_way = match ip {
+            IpAddr::V4(_) => [Some(at.netns), sender].into_iter().flatten().find_map(|netns| {
+                let chains = self.topology.chains(netns).ok()?;
+                chains.into_iter().find(|chain| chain.family == "arp").map(|chain| (netns, chain))
+            }),
+            IpAddr::V6(ip) => self.drops_solicitation(at, link, ip).map(|chain| (at.netns, chain)),
+        };
+        if let Some((netns, chain)) = in_the_way {
+            let there = self.topology.netns(netns).name;
+            let chain = format!("{} {} {}", chain.family, chain.table, chain.chain);
+            self.doubtful.get_or_insert(format!(
+                "{there}: the address of {ip} is not known yet, and netfilter's chain {chain} may drop the question for it"
+            ));
+        }
+    }
+
+    /// A chain that does not let the question for an address in for certain.
+    fn drops_solicitation(&mut self, at: LinkId, link: &Link, ip: Ipv6Addr) -> Option<Chain> {
+        let chains = self.topology.chains(at.netns).ok()?;
+        let asked = |chain: &Chain| {
+            let here = matches!(chain.hook, Hook::Prerouting | Hook::Input) && chain.kind != "nat";
+            here && matches!(chain.family.as_str(), "ip6" | "inet")
+        };
+        chains.into_iter().filter(asked).find(|chain| {
+            let mut sight = Sight::solicitation(ip, Device::Link(link.ifname.clone(), at.ifindex.0));
+            let left = self.hearing.left.entry(at.netns).or_insert(MOST_LOOKS);
+            let sentence = judge(self.topology, at.netns, chain, &mut sight, left);
+            sentence.outcomes.iter().any(|outcome| *outcome != Outcome::Pass)
+        })
     }
 
     fn answers_for_v4(&mut self, at: LinkId, link: &Link, ip: IpAddr) -> Option<bool> {

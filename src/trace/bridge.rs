@@ -92,6 +92,7 @@ impl Walk<'_> {
             Some(tag) => self.tag_unknown(&bridge, tag),
             None => {
                 self.note_bridge_chains(at, None, &[Hook::Input]);
+                self.note_device_chains(at, &bridge, Hook::Ingress);
                 Next::Input(at, Box::new(bridge))
             }
         }
@@ -153,6 +154,7 @@ impl Walk<'_> {
                 self.doubtful.get_or_insert(reason);
             }
         } else if port.is_some() && self.answers_for(at, bridge, frame.to) == Some(true) {
+            self.may_be_unanswered(at, bridge, frame.to);
             self.resolved(frame, bridge);
             return Way::Up;
         } else if let Ok(Some(neigh)) = self.topology.neigh(at, frame.to)
@@ -262,7 +264,10 @@ impl Walk<'_> {
             Err(end) => return end,
         };
         match port {
-            Some(_) => self.note_bridge_chains(id, Some(bridge), &[Hook::Forward, Hook::Postrouting]),
+            Some(_) => {
+                self.note_bridge_chains(id, Some(bridge), &[Hook::Forward]);
+                self.note_bridge_chains(id, Some(bridge), &[Hook::Postrouting]);
+            }
             None => self.note_bridge_chains(id, None, &[Hook::Postrouting]),
         }
         Next::Transmit(id, Box::new(link), Box::new(frame))

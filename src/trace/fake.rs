@@ -4,14 +4,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::{Ask, Traced, trace};
 use crate::model::{
-    BridgePort, Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, KindData, Link, LinkAddr, LinkId, LlAddr, Neigh,
-    NeighState, Netns, NetnsId, Nexthop, Nsid, PortVlan, Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen,
-    TableId, Topology,
+    BridgePort, Chain, ChainId, FdbEntry, Flow, Gap, HeldBy, IfIndex, KindData, Link, LinkAddr, LinkId, LlAddr, Neigh,
+    NeighState, Netns, NetnsId, Nexthop, NfRule, NfSet, Nsid, PortVlan, Program, Remote, Route, RouteAnswer, RouteType,
+    Rule, Seen, TableId, Topology,
 };
 
 /// The network.
@@ -27,6 +28,10 @@ pub struct Fake {
     pub neighs: HashMap<(LinkId, IpAddr), LlAddr>,
     pub programs: HashMap<LinkId, Vec<Program>>,
     pub remotes: HashMap<LinkId, Vec<Remote>>,
+    pub chains: HashMap<NetnsId, Vec<Chain>>,
+    /// By chain and by name, whatever the namespace.
+    pub rules: HashMap<ChainId, Vec<NfRule>>,
+    pub sets: HashMap<String, NfSet>,
 }
 
 impl Fake {
@@ -275,8 +280,18 @@ impl Topology for Fake {
         Ok(Vec::new())
     }
 
-    fn chains(&mut self, _: NetnsId) -> Seen<Vec<Chain>> {
-        Ok(Vec::new())
+    fn chains(&mut self, netns: NetnsId) -> Seen<Vec<Chain>> {
+        Ok(self.chains.get(&netns).cloned().unwrap_or_default())
+    }
+
+    fn nf_rules(&mut self, _: NetnsId, chain: &ChainId) -> Seen<Arc<[NfRule]>> {
+        let gap = || Gap::new(format!("rules of {}", chain.chain), "paper", "there are none");
+        self.rules.get(chain).map(|rules| rules.as_slice().into()).ok_or_else(gap)
+    }
+
+    fn nf_set(&mut self, _: NetnsId, _: &ChainId, name: &str) -> Seen<Arc<NfSet>> {
+        let gap = || Gap::new(format!("set {name}"), "paper", "there is none");
+        self.sets.get(name).cloned().map(Arc::new).ok_or_else(gap)
     }
 
     fn programs(&mut self, at: LinkId, _: &Link) -> Seen<Vec<Program>> {

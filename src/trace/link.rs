@@ -185,7 +185,10 @@ impl Walk<'_> {
                     Some(next) => next,
                     None => self.nobody_answers(at, &link, &frame),
                 },
-                _ => Next::Input(at, Box::new(link)),
+                _ => {
+                    self.may_be_unanswered(at, &link, frame.to);
+                    Next::Input(at, Box::new(link))
+                }
             },
         }
     }

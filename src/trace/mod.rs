@@ -9,23 +9,34 @@ mod bridge;
 mod endpoint;
 mod fake;
 mod frame;
+mod hearing;
+mod holds;
 mod ignored;
+mod judge;
 mod link;
+mod marked;
 mod mtu;
 mod netfilter;
 mod nexthop;
+mod order;
 mod refused;
 mod reply;
 mod route;
 mod segment;
+mod sentence;
+mod sight;
 mod source;
 mod start;
 mod tests;
+mod translated;
 mod tunnel;
 mod vlan;
 mod walk;
 
 use std::net::IpAddr;
+
+use hearing::Sort;
+use walk::Walked;
 
 use crate::model::{Action, Finding, Gap, Level, NetnsId, Path, Topology, Traffic, Verdict};
 
@@ -60,10 +71,20 @@ pub struct Traced {
 }
 
 impl Traced {
-    fn add(&mut self, (path, findings, gaps): Walked) {
-        self.paths.push(path);
-        self.findings.extend(findings);
-        gaps.into_iter().for_each(|gap| self.add_gap(gap));
+    fn add(&mut self, walked: Walked) {
+        self.paths.push(walked.path);
+        self.findings.extend(walked.findings);
+        walked.gaps.into_iter().for_each(|gap| self.add_gap(gap));
+    }
+
+    /// Adds a path, and where that is asked that of the answers.
+    fn follow(&mut self, topology: &mut dyn Topology, mut walked: Walked, reply: bool) {
+        let index = self.paths.len();
+        let (tracked, sources) = (std::mem::take(&mut walked.tracked), std::mem::take(&mut walked.sources));
+        self.add(walked);
+        if reply {
+            reply::follow(topology, index, tracked, sources, self);
+        }
     }
 
     fn add_gap(&mut self, gap: Gap) {
@@ -73,19 +94,21 @@ impl Traced {
     }
 }
 
-type Walked = (Path, Vec<Finding>, Vec<Gap>);
+/// Endpoints of a service that are followed, each by a path of its own.
+const MOST_ENDPOINTS: usize = 8;
 
 /// Follows a start. A router that swallows addresses of documentation networks, as some do, is no reason to call a
 /// default route broken: another stand-in is tried before that.
 fn best(topology: &mut dyn Topology, from: NetnsId, start: start::Start, index: usize) -> Walked {
     let others = start.stand_ins();
-    let first = walk::walk(topology, from, start, index);
-    let swallowed = first.0.verdict.action == Action::Dropped && first.0.hops.len() > 1 && first.1.is_empty();
+    let first = walk::walk(topology, from, start, index, Sort::To { endpoint: 0 });
+    let swallowed =
+        first.path.verdict.action == Action::Dropped && first.path.hops.len() > 1 && first.findings.is_empty();
     if !swallowed {
         return first;
     }
-    let mut tries = others.into_iter().map(|start| walk::walk(topology, from, start, index));
-    tries.find(|(path, ..)| path.verdict.action != Action::Dropped).unwrap_or(first)
+    let mut tries = others.into_iter().map(|start| walk::walk(topology, from, start, index, Sort::To { endpoint: 0 }));
+    tries.find(|walked| walked.path.verdict.action != Action::Dropped).unwrap_or(first)
 }
 
 /// The packet arrives, and not at the one who was named: somebody else has the address, too.
@@ -109,15 +132,24 @@ pub fn trace(topology: &mut dyn Topology, from: NetnsId, ask: &Ask) -> Traced {
     let mut traced = Traced::default();
     for start in start::starts(topology, from, ask, &mut traced) {
         let index = traced.paths.len();
-        let (mut path, mut findings, gaps) = best(topology, from, start, index);
-        findings.extend(ask.meant.and_then(|meant| taken_by_another(topology, meant, &mut path, index)));
+        let again = start.clone();
+        let mut walked = best(topology, from, start, index);
+        let path = &mut walked.path;
+        walked.findings.extend(ask.meant.and_then(|meant| taken_by_another(topology, meant, path, index)));
         // Two routes can come to the same: a rule on the source leads the packets of one the way of the other.
         if traced.paths.iter().any(|known| known.to == path.to && known.hops == path.hops) && !path.hops.is_empty() {
             continue;
         }
-        traced.add((path, findings, gaps));
-        if ask.reply {
-            reply::follow(topology, index, &mut traced);
+        let endpoints = walked.endpoints;
+        traced.follow(topology, walked, ask.reply);
+        for endpoint in 1..endpoints.min(MOST_ENDPOINTS) {
+            let number = traced.paths.len();
+            let walked = walk::walk(topology, from, again.clone(), number, Sort::To { endpoint });
+            traced.follow(topology, walked, ask.reply);
+        }
+        if endpoints > MOST_ENDPOINTS {
+            let what = format!("{} of {endpoints} endpoints", endpoints - MOST_ENDPOINTS);
+            traced.add_gap(Gap::new(what, "netfilter", format!("podnet follows {MOST_ENDPOINTS} of a service")));
         }
     }
     topology.take_gaps().into_iter().for_each(|gap| traced.add_gap(gap));

@@ -139,7 +139,7 @@ impl Walk<'_> {
             && within(rule.dst, Some(self.flow.dst))
             && rule.iif.as_ref().is_none_or(|iif| iif == by)
             && rule.oif.is_none()
-            && rule.also.iter().all(|also| self.is_asked_for(also))
+            && rule.also.iter().all(|also| self.is_asked_for(None, also))
     }
 
     /// The namespace is to send from an address that it does not have, which IPv4 refuses.

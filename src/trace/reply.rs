@@ -1,13 +1,23 @@
 //! The way of the answers: from where a path ends back to where it began, and where the two differ.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use super::hearing::Sort;
 use super::start::Start;
-use super::{Traced, netfilter, walk};
-use crate::model::{Action, Chain, Finding, Flow, Gap, Hop, Level, LinkId, Path, Topology};
+use super::translated::Hidden;
+use super::walk::{self, Walked};
+use super::{Traced, netfilter};
+use crate::model::{Action, Finding, Flow, Gap, HeardChain, Hop, Level, LinkId, NetnsId, Outcome, Path, Topology};
 
 /// Follows the answers to the packets of a path, as one more path behind it.
-pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Traced) {
+pub(super) fn follow(
+    topology: &mut dyn Topology,
+    index: usize,
+    tracked: Vec<NetnsId>,
+    sources: Vec<Hidden>,
+    traced: &mut Traced,
+) {
     let there = &traced.paths[index];
     let start = match start(topology, there) {
         Ok(start) => start,
@@ -19,14 +29,33 @@ pub(super) fn follow(topology: &mut dyn Topology, index: usize, traced: &mut Tra
     let Some(from) = there.hops.last().map(|h| h.netns) else { return };
     let there = there.clone();
     let number = traced.paths.len();
-    let (mut path, mut findings, gaps) = walk::walk(topology, from, start, number);
+    let walked = walk::walk(topology, from, start, number, answer(&there, tracked, sources));
+    let (mut path, mut findings) = (walked.path, walked.findings);
     path.reply_to = Some(index);
-    let hides = |chain: &Chain| chain.rules > 0 && chain.only_hides();
+    // What is hidden for certain behind an address that is known is followed back.
+    let hides = |chain: &HeardChain| chain.may_hide() && (there.hidden_as.is_none() || !chain.does(Outcome::Hide));
     let undecided = netfilter::named(&there.hops, hides);
     let kept = "leave the source of what it answers as it is";
     path.verdict = netfilter::only_if(undecided, kept, path.verdict, findings.iter_mut());
     findings.extend(difference(&there, &path, number));
-    traced.add((path, findings, gaps));
+    traced.add(Walked { path, findings, ..walked });
+}
+
+fn answer(there: &Path, tracked: Vec<NetnsId>, sources: Vec<Hidden>) -> Sort {
+    let redirects = |hop: &&Hop| hop.chains.iter().any(HeardChain::may_redirect);
+    let dnat = there.hops.iter().filter(redirects).map(|hop| (hop.netns, None)).collect();
+    Sort::Answer { back_in: redirected_in(there), tracked, dnat, sources }
+}
+
+/// The namespace that gave the packet its destination, and has to give the answer the source that its receiver waits for.
+fn redirected_in(there: &Path) -> Option<(NetnsId, IpAddr)> {
+    there.redirected_to?;
+    let was = there.dst?;
+    there
+        .hops
+        .iter()
+        .find(|hop| hop.chains.iter().any(|chain| chain.does(Outcome::Redirect)))
+        .map(|hop| (hop.netns, was))
 }
 
 fn start(topology: &mut dyn Topology, there: &Path) -> Result<Start, &'static str> {
@@ -34,7 +63,12 @@ fn start(topology: &mut dyn Topology, there: &Path) -> Result<Start, &'static st
         return Err("the packet has no source or no destination that is known");
     };
     let last = there.hops.last().ok_or("the packet goes nowhere")?;
-    let flow = Flow { src: Some(dst), dst: src, traffic: there.traffic.reply() };
+    let mut traffic = there.traffic.reply();
+    if there.redirected_to.is_some() {
+        // The endpoint's port may be another one.
+        traffic.sport = None;
+    }
+    let flow = Flow { src: there.redirected_to.or(Some(dst)), dst: there.hidden_as.unwrap_or(src), traffic };
     let to = src.to_string();
     match there.verdict.action {
         Action::Delivered => Ok(Start::Flow { to, flow, bound_to: None }),

@@ -2,10 +2,13 @@
 //! own answer decides; what it refuses is told apart by the facts around it.
 
 use super::frame::Frame;
+use super::hearing::Between;
+use super::sight::Device;
+use super::translated::Asked;
 use super::walk::{Next, Walk};
 use crate::model::{
     Action, Gap, Hook, IfIndex, Iptunnel, KindData, Level, Link, LinkId, NeighState, NetnsId, Route, RouteAnswer,
-    RouteType, Rule, Step,
+    RouteType, Rule, Seen, Step, TableId,
 };
 
 impl Walk<'_> {
@@ -75,13 +78,30 @@ impl Walk<'_> {
         }
     }
 
+    /// The namespace sends it; where its rules give it another destination as it does, that one is routed.
     fn go_out(&mut self, from: NetnsId, route: Route) -> Next {
         self.flow.src = self.flow.src.or(route.prefsrc);
+        let (hops, findings) = (self.hops.len(), self.findings.len());
+        let next = self.send_by(from, route);
+        if !self.carried.is_empty() || self.is_redirected(from, Hook::Output).is_none() {
+            return next;
+        }
+        // What was found on the other way is none of this one's.
+        self.findings.truncate(findings);
+        let said = self.take_back(from, hops);
+        let next = match self.look_up_out(from, None) {
+            Ok(route) => self.send_by(from, route),
+            Err(end) => end,
+        };
+        self.put_before(hops, said);
+        next
+    }
+
+    fn send_by(&mut self, from: NetnsId, route: Route) -> Next {
         match route.kind {
             RouteType::Unicast => {
-                let next = self.send(from, route);
-                self.note_chains(from, &[Hook::Output]);
-                next
+                let oif = self.device(from, route.oif);
+                self.send(from, route, Some(Between { iif: Device::None, oif, local: Some(false), bridged: false }))
             }
             _ => self.deliver_own(from, route),
         }
@@ -103,7 +123,7 @@ impl Walk<'_> {
         let Ok(rules) = self.topology.rules(netns, ipv6) else { return };
         for rule in rules {
             let open: Vec<&str> =
-                rule.also.iter().map(String::as_str).filter(|also| !self.is_asked_for(also)).collect();
+                rule.also.iter().map(String::as_str).filter(|also| !self.is_asked_for(Some(netns), also)).collect();
             if open.is_empty() {
                 continue;
             }
@@ -121,10 +141,13 @@ impl Walk<'_> {
     }
 
     /// What a rule looks at is given: the kernel has decided with it.
-    pub(super) fn is_asked_for(&self, also: &str) -> bool {
+    pub(super) fn is_asked_for(&self, netns: Option<NetnsId>, also: &str) -> bool {
         let traffic = &self.flow.traffic;
         match also.split(' ').next().unwrap_or_default() {
-            "fwmark" => traffic.mark.is_some(),
+            "fwmark" => match netns.map_or(0, |netns| self.remarked_in(netns)) {
+                0 => traffic.mark.is_some(),
+                _ => netns.and_then(|netns| self.marked_in(netns)).is_some(),
+            },
             "ipproto" => traffic.proto.is_some(),
             "sport" => traffic.sport.is_some(),
             "dport" => traffic.dport.is_some(),
@@ -135,11 +158,22 @@ impl Walk<'_> {
 
     /// The packet has come to a namespace by a link.
     pub(super) fn input(&mut self, at: LinkId, link: Link) -> Next {
-        self.note_chains(at.netns, &[Hook::Prerouting, Hook::Ingress]);
+        let answer = self.topology.route_in(at, &self.flow);
+        let local = local_of(&answer);
+        // A VRF stands between its ports and the chains.
+        let iif = match link.port_kind.as_deref() {
+            Some("vrf") => Device::Unknown,
+            _ => Device::Link(link.ifname.clone(), at.ifindex.0),
+        };
+        let between = Between { iif: iif.clone(), oif: Device::None, local, bridged: false };
+        self.note_chains(at.netns, &[Hook::Prerouting, Hook::Ingress], between);
+        let redirected = self.is_redirected(at.netns, Hook::Prerouting);
+        let changed = redirected.is_some() | self.is_given_back(at.netns);
+        let (answer, local) = self.routed_as_changed(at, changed).unwrap_or((answer, local));
         if let Some(end) = self.ipv6_is_off(at, &link) {
             return end;
         }
-        let route = match self.topology.route_in(at, &self.flow) {
+        let route = match answer {
             Ok(RouteAnswer::Route(route)) => route,
             Ok(RouteAnswer::Refused(errno)) => {
                 return self.ipvlan_above(at, &link).unwrap_or_else(|| self.refused(at, &link, &errno));
@@ -155,6 +189,9 @@ impl Walk<'_> {
         self.doubt(at.netns);
         match route.kind {
             RouteType::Unicast => {
+                if redirected == Some(Asked::ByBridge) && route.oif == Some(at.ifindex) {
+                    return self.bridged_on(at, link, &route);
+                }
                 if let Some(next) = self.ipvlan_above(at, &link) {
                     return next;
                 }
@@ -166,12 +203,13 @@ impl Walk<'_> {
                 if let Some(end) = self.beyond_scope() {
                     return end;
                 }
-                self.note_chains(at.netns, &[Hook::Forward]);
+                let oif = self.device(at.netns, route.oif);
+                self.note_chains(at.netns, &[Hook::Forward], Between { iif, oif, local, bridged: false });
                 self.leaves_domain(at, &link, &route);
-                self.send(at.netns, route)
+                self.send(at.netns, route, None)
             }
             RouteType::Local | RouteType::Anycast => {
-                self.note_chains(at.netns, &[Hook::Input]);
+                self.note_chains(at.netns, &[Hook::Input], Between { iif, oif: Device::None, local, bridged: false });
                 let reason = format!("{} is an address of {}", self.flow.dst, self.here());
                 self.delivered(at.netns, reason)
             }
@@ -201,8 +239,8 @@ impl Walk<'_> {
             || self.sysctl(netns, &format!("ipv6/conf/{}/force_forwarding", link.ifname)).is_some_and(|v| v != 0)
     }
 
-    /// A route sends the packet out by a link of the namespace.
-    fn send(&mut self, netns: NetnsId, mut route: Route) -> Next {
+    /// A route sends the packet out by a link of the namespace; `made`: what a packet that was made here is between.
+    fn send(&mut self, netns: NetnsId, mut route: Route, made: Option<Between>) -> Next {
         let Some(oif) = route.oif else {
             return self.stop(Action::Unknown, "the route names no link (a nexthop object podnet cannot read)");
         };
@@ -223,15 +261,22 @@ impl Walk<'_> {
         self.name_next_hops(netns, &mut route);
         let encap = route.encap.clone().filter(|_| !takes_from_route(&link));
         if let Some(hop) = self.hops.last_mut() {
-            hop.route = Some(route);
+            hop.route = Some(route.clone());
             hop.neigh = neigh.clone();
+        }
+        if let Some(made) = made {
+            self.heard_as_made(netns, &route, made);
+            if self.sent_on(netns, Hook::Output).is_some() {
+                return self.stop(Action::Unknown, "netfilter sends it elsewhere");
+            }
         }
         if let Some(encap) = encap {
             let reason =
                 format!("the route puts a header of its own around it ({encap}), which podnet does not follow");
             return self.stop(Action::Unknown, reason);
         }
-        self.note_chains(netns, &[Hook::Postrouting]);
+        let oif = Device::Link(link.ifname.clone(), oif.0);
+        self.note_chains(netns, &[Hook::Postrouting], Between { oif, local: Some(false), ..Between::default() });
         if !link.up {
             return self.down(&link);
         }
@@ -260,6 +305,7 @@ impl Walk<'_> {
         if !matches!(route.kind, RouteType::Local | RouteType::Anycast) {
             return self.stop(Action::Unknown, format!("a route of type {} takes it", route.kind.word()));
         }
+        let local = is_local(&route);
         // Whatever link has the address, the packet crosses the loopback device.
         let lo = LinkId { netns, ifindex: IfIndex(1) };
         if let Ok(Some(lo_link)) = self.topology.link(lo)
@@ -281,8 +327,27 @@ impl Walk<'_> {
             }
         }
         let name = self.topology.netns(netns).name;
-        self.note_chains(netns, &[Hook::Output, Hook::Input]);
+        let lo_link = Link { ifname: "lo".to_owned(), ..Link::default() };
+        self.note_chains_of_lo(lo, &lo_link, local);
         self.delivered(netns, format!("{} is an address of {name} itself", self.flow.dst))
+    }
+}
+
+/// The destination is an address of the namespace by this answer; none: that is not known.
+pub(super) fn local_of(answer: &Seen<RouteAnswer>) -> Option<bool> {
+    match answer {
+        Ok(RouteAnswer::Route(route)) => is_local(route),
+        _ => None,
+    }
+}
+
+/// The destination is an address of the namespace; none: it is one of another sort.
+fn is_local(route: &Route) -> Option<bool> {
+    match route.kind {
+        // A rule can lead to a table in which anything is local; what is asked for is the type in the local one.
+        RouteType::Local => matches!(route.table, TableId::MAIN | TableId::LOCAL).then_some(true),
+        RouteType::Unicast => Some(false),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ const ANYWHERE: [&str; 6] =
     ["198.51.100.1", "203.0.113.1", "192.0.2.1", "2001:db8::1", "3fff::1", "2001:db8:ffff:ffff::1"];
 
 /// A path to be followed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Start {
     /// The packets of a flow.
     Flow {

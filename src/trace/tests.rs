@@ -1,6 +1,7 @@
 //! Walks over links that the kernel at hand may not have, each way as the kernel's sources have it.
 #![cfg(test)]
 
+mod netfilter;
 mod tunnel;
 mod vlan;
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::frame::{Carried, Frame};
+use super::hearing::{Hearing, Sort};
 use super::start::Start;
+use super::translated::Hidden;
 use crate::model::{
     Action, Finding, Flow, Gap, Hop, IfIndex, Level, Link, LinkId, NetnsId, Path, Seen, Step, Tag, Topology, Verdict,
     word,
@@ -48,15 +50,26 @@ pub(super) struct Walk<'a> {
     pub astray: Option<String>,
     /// The first program on the way, after which no end is certain.
     pub programmed: Option<String>,
+    /// What netfilter was asked and has said.
+    pub hearing: Hearing,
+}
+
+/// What came of a walk.
+#[derive(Debug)]
+pub(super) struct Walked {
+    pub path: Path,
+    pub findings: Vec<Finding>,
+    pub gaps: Vec<Gap>,
+    /// Sources that netfilter has given it, one after the other.
+    pub sources: Vec<Hidden>,
+    /// Endpoints that netfilter could have sent it to.
+    pub endpoints: usize,
+    /// Namespaces that know the connection.
+    pub tracked: Vec<NetnsId>,
 }
 
 /// Follows one start to its end.
-pub(super) fn walk(
-    topology: &mut dyn Topology,
-    from: NetnsId,
-    start: Start,
-    path: usize,
-) -> (Path, Vec<Finding>, Vec<Gap>) {
+pub(super) fn walk(topology: &mut dyn Topology, from: NetnsId, start: Start, path: usize, sort: Sort) -> Walked {
     let mut walk = Walk {
         topology,
         flow: Flow::to(IpAddr::from([0, 0, 0, 0])),
@@ -70,8 +83,13 @@ pub(super) fn walk(
         doubtful: None,
         astray: None,
         programmed: None,
+        hearing: Hearing::new(sort),
     };
     let traffic = start.traffic();
+    let given = match &start {
+        Start::Flow { flow, .. } | Start::Arriving { flow, .. } => flow.src,
+        _ => None,
+    };
     let (to, verdict, dst, bound_to) = match start {
         Start::Flow { to, flow, bound_to } => {
             walk.flow = flow;
@@ -98,12 +116,20 @@ pub(super) fn walk(
     };
     walk.check_mtu();
     let verdict = walk.by_netfilter(verdict);
+    let verdict = walk.not_translated(verdict);
     let verdict = walk.with_doubt(verdict);
     let bound_to = bound_to.and_then(|_| walk.hops.first()).map(|h| h.ifname.clone());
     // The packet that was asked for, not the one around it.
     let src = walk.carried.first().map_or(walk.flow.src, |inside| inside.flow.src);
-    let path = Path { to, dst, src, traffic, reply_to: None, bound_to, verdict, hops: walk.hops };
-    (path, walk.findings, walk.gaps)
+    let tracked = walk.hearing.tracked();
+    let sources = if walk.hearing.answers.is_none() { walk.hearing.sources } else { Vec::new() };
+    let hidden_as = sources.last().map(|last| last.is);
+    let src = given.or(sources.first().map(|first| first.was)).or(src);
+    let redirected_to = Some(walk.carried.first().map_or(walk.flow.dst, |inside| inside.flow.dst));
+    let redirected_to = redirected_to.filter(|_| walk.hearing.heard.iter().any(|heard| heard.followed));
+    let path =
+        Path { to, dst, redirected_to, src, hidden_as, traffic, reply_to: None, bound_to, verdict, hops: walk.hops };
+    Walked { path, findings: walk.findings, gaps: walk.gaps, endpoints: walk.hearing.endpoints, sources, tracked }
 }
 
 impl Walk<'_> {

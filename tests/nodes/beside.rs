@@ -54,25 +54,25 @@ fn chains_of_nftables_are_named_where_they_look() {
 END");
     let trace = node.trace(&format!("pod-a --to {WEB_B}"));
     let path = &trace["paths"][0];
-    // Still delivered: that they are there does not say that they drop it.
+    // That they are there does not say that they drop it.
     assert_eq!(path["verdict"]["action"], "delivered", "{trace:#}");
     assert_eq!(chains(&node, path), ["host/cni0 fw c-pre", "host/cni0 fw c-fwd", "host/eth0 nat POSTROUTING"]);
     let fwd = &path["hops"][2]["chains"][1];
     let wanted = json!({
         "backend": "nf_tables", "family": "inet", "table": "fw", "chain": "c-fwd", "type": "filter", "hook": "forward",
-        "priority": 0, "policy": "drop", "rules": 2,
+        "priority": 0, "policy": "drop", "rules": 2, "outcomes": ["pass"],
     });
     assert_eq!(fwd, &wanted);
     // To the host itself, and from it.
     let to_host = node.trace("pod-a --to 172.22.0.1");
     assert_eq!(chains(&node, &to_host["paths"][0]), ["host/cni0 fw c-pre", "host/cni0 fw c-in"]);
     let from_host = node.trace("host --to 172.22.0.253");
-    assert_eq!(chains(&node, &from_host["paths"][0]), ["host/cni0 nat POSTROUTING", "host/cni0 fw c-out"]);
+    assert_eq!(chains(&node, &from_host["paths"][0]), ["host/cni0 fw c-out", "host/cni0 nat POSTROUTING"]);
     // Calmly: one line a hop, with names, policies and numbers of rules.
     let text = node.podnet(&format!("trace pod-a --to {WEB_B}"));
     let told = unwrapped(text.text());
     assert!(told.contains("inet fw c-fwd (policy drop, 2 rules)"), "{}", text.text());
-    assert!(told.contains("ip nat POSTROUTING (1 rule)"), "{}", text.text());
+    assert!(told.contains("netfilter gives it another source: ip nat POSTROUTING handle"), "{}", text.text());
 }
 
 fn chains_of_other_families_and_devices_are_left_out() {
@@ -93,8 +93,9 @@ END
     let by_b = node.trace(&format!("pod-b --to {WEB_B}"));
     assert_eq!(chains(&node, &by_b["paths"][0]), ["host/vethb dev b", "host/vethb dev m", "host/cni0 four c-dnat"]);
     let text = node.podnet(&format!("trace pod-a --to {WEB_B}"));
-    // Whether an address is a service's is not decided, and that is said.
-    assert!(unwrapped(text.text()).contains("may give it another destination"), "{}", text.text());
+    // Whether it is the packet of a service is not decided, and that is said.
+    let told = "netfilter could send it elsewhere: ip four c-dnat handle 2: l4proto tcp dport 80 dnat to 10.0.0.1";
+    assert!(unwrapped(text.text()).contains(told), "{}", text.text());
     let six = node.trace("pod-a --to fd00:22:1::7");
     assert_eq!(chains(&node, &six["paths"][0]), ["host/vetha dev a", "host/vetha dev m", "host/cni0 six c-fwd"]);
 }
@@ -132,7 +133,7 @@ fn tables_of_iptables_are_named() {
     let forward = &path["hops"][2]["chains"][1];
     let wanted = json!({
         "backend": "legacy", "family": "ip", "table": "filter", "chain": "FORWARD", "type": "filter",
-        "hook": "forward", "priority": 0, "policy": "drop", "rules": 1,
+        "hook": "forward", "priority": 0, "policy": "drop", "rules": 1, "outcomes": ["pass"],
     });
     assert_eq!(forward, &wanted);
     let to_host = node.trace("pod-a --to 172.22.0.1");

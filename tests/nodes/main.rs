@@ -11,6 +11,7 @@ mod cost;
 mod detach;
 mod exec;
 mod faults;
+mod firewalls;
 mod flows;
 mod hostile;
 mod isolate;
@@ -25,6 +26,7 @@ mod overlay;
 mod owners;
 mod peers;
 mod reference;
+mod rules;
 mod scene;
 mod snapshots;
 mod store;
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         detach::tests(),
         exec::tests(),
         faults::tests(),
+        firewalls::tests(),
         flows::tests(),
         hostile::tests(),
         kinds::tests(),
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         owners::tests(),
         peers::tests(),
         reference::tests(),
+        rules::tests(),
         snapshots::tests(),
         store::tests(),
         targets::tests(),

@@ -6,6 +6,7 @@ mod beside;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
@@ -17,9 +18,10 @@ use super::socket::{Dump, Refused};
 use super::spaces::{Access, Spaces};
 use super::{addr, fdb, neigh, nexthop, ports, rule, sysfs, tun, vlan};
 use crate::model::{
-    Chain, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkAddr, LinkId, LlAddr, Neigh, Netns, NetnsId, Nexthop,
-    PortVlan, Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
+    Chain, ChainId, FdbEntry, Flow, Gap, HeldBy, IfIndex, Link, LinkAddr, LinkId, LlAddr, Neigh, Netns, NetnsId,
+    Nexthop, NfRule, NfSet, PortVlan, Program, Remote, Route, RouteAnswer, RouteType, Rule, Seen, TableId, Topology,
 };
+use beside::Asked;
 
 /// What a look-up, an entry or a table of a namespace needs that podnet could not enter.
 const ENTER: &str = "CAP_SYS_ADMIN and CAP_SYS_PTRACE: run podnet as root";
@@ -32,6 +34,7 @@ pub struct Live {
     gaps: Vec<Gap>,
     /// Chains of a namespace are the same for every path that crosses it.
     chains: HashMap<NetnsId, Seen<Vec<Chain>>>,
+    netfilter: HashMap<NetnsId, Asked>,
     /// Namespaces that have a number for this one.
     pointing: HashMap<NetnsId, Vec<NetnsId>>,
     /// Kinds of links that the kernel can or cannot make.
@@ -43,8 +46,9 @@ pub struct Live {
 impl Live {
     /// A topology over these namespaces.
     pub fn new(spaces: Spaces) -> Self {
-        let (chains, pointing, kinds) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Live { spaces, gaps: Vec::new(), chains, pointing, kinds, wiring_only: false }
+        let (chains, netfilter) = (HashMap::new(), HashMap::new());
+        let (pointing, kinds) = (HashMap::new(), HashMap::new());
+        Live { spaces, gaps: Vec::new(), chains, netfilter, pointing, kinds, wiring_only: false }
     }
 
     fn refusal(&self, what: &str, netns: NetnsId, refused: &Refused) -> Gap {
@@ -351,6 +355,14 @@ impl Topology for Live {
         let chains = self.chains_of(netns);
         self.chains.insert(netns, chains.clone());
         chains
+    }
+
+    fn nf_rules(&mut self, netns: NetnsId, chain: &ChainId) -> Seen<Arc<[NfRule]>> {
+        self.rules_of(netns, chain)
+    }
+
+    fn nf_set(&mut self, netns: NetnsId, chain: &ChainId, name: &str) -> Seen<Arc<NfSet>> {
+        self.set_of(netns, chain, name)
     }
 
     fn programs(&mut self, at: LinkId, link: &Link) -> Seen<Vec<Program>> {

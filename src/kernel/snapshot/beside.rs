@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Noting;
 use crate::kernel::beside::{self, Netfilter};
-use crate::kernel::socket::{Refused, Socket};
+use crate::kernel::socket::Socket;
 use crate::kernel::{bpf, nexthop, tun, vlan};
 use crate::model::{KindData, Link, NetnsId, RecordedFacts, RecordedHeld, RecordedPrograms, RecordedVlans};
 
@@ -35,13 +35,9 @@ pub(super) fn read(
             Err(refused) => noting.refused(&format!("nexthop object {id}"), &refused),
         }
     }
-    let opened = Netfilter::open(beside::has_nftables());
-    match opened.map_err(Refused::from).and_then(Netfilter::chains) {
-        Ok((chains, flaw)) => {
-            facts.chains = Some(chains);
-            noting.flaw("chains of nftables", flaw);
-        }
-        Err(refused) => noting.refused("netfilter's chains", &refused),
+    match Netfilter::open(beside::has_nftables()) {
+        Ok(netfilter) => read_netfilter(netfilter, facts, noting),
+        Err(e) => noting.refused("netfilter's chains", &e.into()),
     }
     let mut programs = Vec::new();
     for link in links {
@@ -64,5 +60,34 @@ pub(super) fn read(
             break;
         }
         facts.held.push(RecordedHeld { ifindex: link.ifindex, by: tun::held_by(netns, link) });
+    }
+}
+
+/// Chains, and where some have rules these and the sets that they look at.
+fn read_netfilter(mut netfilter: Netfilter, facts: &mut RecordedFacts, noting: &mut Noting<'_>) {
+    match netfilter.chains() {
+        Ok((chains, flaw)) => {
+            facts.chains = Some(chains);
+            noting.flaw("chains of nftables", flaw);
+        }
+        Err(refused) => noting.refused("netfilter's chains", &refused),
+    }
+    if facts.chains.iter().flatten().all(|chain| chain.rules == 0) {
+        return;
+    }
+    match netfilter.all_rules() {
+        Ok((rules, flaw)) => {
+            // By some of its rules no chain decides.
+            facts.nf_rules = flaw.is_none().then_some(rules);
+            noting.flaw("rules of netfilter", flaw);
+        }
+        Err(refused) => noting.refused("rules of netfilter", &refused),
+    }
+    match netfilter.sets() {
+        Ok((sets, flaw)) => {
+            facts.nf_sets = Some(sets);
+            noting.flaw("sets of nftables", flaw);
+        }
+        Err(refused) => noting.refused("sets of nftables", &refused),
     }
 }
