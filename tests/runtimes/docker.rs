@@ -13,16 +13,23 @@ pub fn tests() -> Vec<Test> {
         test!(containers_of_a_kubelet, "dockerd", "docker", "containerd"),
         test!(one_who_may_only_speak_to_the_socket, "dockerd", "docker", "containerd", "setpriv"),
         test!(pids_of_stale_state, "dockerd", "docker", "containerd"),
+        test!(rules, "dockerd", "docker", "containerd", "iptables"),
     ]
 }
 
 /// A machine with dockerd on a bridge of its own and the image `busy`.
 pub fn machine(more: &str) -> Machine {
+    let more = format!("--iptables=false --ip6tables=false {more}");
+    machine_with_rules(&more)
+}
+
+/// The same with the rules that dockerd makes.
+fn machine_with_rules(more: &str) -> Machine {
     let machine = Machine::new();
     machine.sh("ip link add docker0 type bridge; ip addr add 10.88.0.1/16 dev docker0; ip link set docker0 up");
     machine.daemon(
         &format!(
-            "dockerd --storage-driver vfs --bridge docker0 --iptables=false --ip6tables=false \
+            "dockerd --storage-driver vfs --bridge docker0 \
              --exec-opt native.cgroupdriver=cgroupfs {more}"
         ),
         "docker version",
@@ -152,4 +159,44 @@ fn pids_of_stale_state() {
     let left = of(inode_of_web);
     assert_eq!(left["owner"]["name"], "web");
     assert!(left["holders"].as_array().unwrap().iter().all(|h| h["type"] == "mount"), "{left:#}");
+}
+
+fn rules() {
+    let machine = machine_with_rules("");
+    machine.sh("docker network create other >/dev/null
+         docker run -d --name web -p 8080:80 busy /bin/sh -c 'while :; do /bin/nc -l -p 80 -e /bin/ls; done'
+         docker run -d --name db busy /bin/sleep 10000
+         docker run -d --name app --network other busy /bin/sleep 10000
+         ip netns add outside; ip link add out0 type veth peer name eth0 netns outside
+         ip addr add 192.0.2.1/24 dev out0; ip link set out0 up
+         ip -n outside addr add 192.0.2.2/24 dev eth0; ip -n outside link set eth0 up
+         ip -n outside route add default via 192.0.2.1");
+    let address = |name: &str| {
+        let all = machine.json(&format!("docker inspect {name}"));
+        let networks = all[0]["NetworkSettings"]["Networks"].as_object().unwrap();
+        networks.values().next().unwrap()["IPAddress"].as_str().unwrap().to_owned()
+    };
+    let trace = |args: &str| machine.podnet(&format!("trace {args} --json")).trace();
+    let pings = |from: &str, to: &str| {
+        let script =
+            format!("docker exec {from} /bin/ping -c 1 -W 1 {} >/dev/null && echo yes || echo no", address(to));
+        machine.sh(&script).trim() == "yes"
+    };
+    // One network: rules and all, nothing is left open.
+    assert!(pings("db", "web"));
+    let one = trace("db --to web");
+    assert_eq!(one["paths"][0]["verdict"]["action"], "delivered", "{one:#}");
+    assert_eq!(one["paths"][0]["verdict"]["undecided"], Value::Null, "{one:#}");
+    // Two networks are kept apart, and it is said by which rule.
+    assert!(!pings("db", "app"));
+    let two = trace("db --to app");
+    assert_eq!(two["paths"][0]["verdict"]["action"], "dropped", "{two:#}");
+    let reason = two["paths"][0]["verdict"]["reason"].as_str().unwrap();
+    assert!(reason.contains(" DOCKER") && reason.ends_with(" drop"), "{reason}");
+    // A published port leads to its container and back.
+    machine.sh("ip netns exec outside busybox nc -w 2 192.0.2.1 8080 </dev/null | grep -q bin");
+    let port = trace("outside --to 192.0.2.1 --proto tcp --dport 8080 --reply");
+    assert_eq!(port["paths"][0]["verdict"]["action"], "delivered", "{port:#}");
+    assert_eq!(port["paths"][0]["redirected_to"], address("web"), "{port:#}");
+    assert_eq!(port["paths"][1]["verdict"]["action"], "delivered", "{port:#}");
 }

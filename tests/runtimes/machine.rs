@@ -39,7 +39,7 @@ const INIT: &str = r#"
     fi
     mkdir -p /run/netns /run/lock /run/image/bin /run/home
     cp "$(command -v busybox)" /run/image/bin/busybox
-    for name in sh sleep ip ls cat; do ln -s busybox /run/image/bin/$name; done
+    for name in sh sleep ip ls cat ping nc; do ln -s busybox /run/image/bin/$name; done
     ip link set lo up
     echo $pid
     exec sleep infinity >/dev/null
