@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::judge::{MOST_LOOKS, judge};
 use super::sight::{Device, Sight};
 use super::walk::Walk;
 use crate::model::{Chain, Flow, Hook, IfIndex, Link, LinkId, NetnsId, Outcome, RouteAnswer, RouteType};
@@ -49,8 +48,7 @@ impl Walk<'_> {
         };
         chains.into_iter().filter(asked).find(|chain| {
             let mut sight = Sight::solicitation(ip, Device::Link(link.ifname.clone(), at.ifindex.0));
-            let left = self.hearing.left.entry(at.netns).or_insert(MOST_LOOKS);
-            let sentence = judge(self.topology, at.netns, chain, &mut sight, left);
+            let sentence = self.judged(at.netns, chain, &mut sight);
             sentence.outcomes.iter().any(|outcome| *outcome != Outcome::Pass)
         })
     }

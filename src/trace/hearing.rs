@@ -40,7 +40,7 @@ pub(super) struct Heard {
 const CONNTRACK: i32 = -200;
 
 /// Behind chains of this priority a packet that arrives has the destination that it was given (`NF_IP_PRI_NAT_DST`).
-const DSTNAT: i32 = -100;
+pub(super) const DSTNAT: i32 = -100;
 
 /// What netfilter was asked for a packet, and has said.
 #[derive(Debug)]
@@ -125,6 +125,11 @@ pub(super) enum Sort {
     },
 }
 
+/// The sysctl that has all bridges of a namespace ask the chains for IP.
+pub(super) fn bridge_nf_call(ipv6: bool) -> &'static str {
+    if ipv6 { "bridge/bridge-nf-call-ip6tables" } else { "bridge/bridge-nf-call-iptables" }
+}
+
 impl Walk<'_> {
     /// Chains at these hooks of a namespace that see packets of this flow, noted at the last hop.
     pub(super) fn note_chains(&mut self, netns: NetnsId, hooks: &[Hook], between: Between) {
@@ -145,24 +150,25 @@ impl Walk<'_> {
     }
 
     /// Chains that see a packet on its way over the loopback device, where it has its addresses already.
-    pub(super) fn note_chains_of_lo(&mut self, at: LinkId, lo: &Link, local: Option<bool>) {
-        let own = || Device::Link(lo.ifname.clone(), at.ifindex.0);
+    pub(super) fn note_chains_of_lo(&mut self, netns: NetnsId, local: Option<bool>) {
+        const LO: &str = "lo";
+        let own = || Device::Link(LO.to_owned(), 1);
         let taken = || Between { iif: own(), oif: Device::None, local, bridged: false };
         let sent = Between { iif: Device::None, oif: own(), local, bridged: false };
-        self.note_chains(at.netns, &[Hook::Output], sent);
-        if self.sent_on(at.netns, Hook::Output).is_some() {
+        self.note_chains(netns, &[Hook::Output], sent);
+        if self.sent_on(netns, Hook::Output).is_some() {
             return;
         }
-        self.note_chains(at.netns, &[Hook::Postrouting], Between { oif: own(), local, ..Between::default() });
+        self.note_chains(netns, &[Hook::Postrouting], Between { oif: own(), local, ..Between::default() });
         let ipv6 = self.flow.dst.is_ipv6();
         let family = |family: &str| family == "inet" || family == if ipv6 { "ip6" } else { "ip" };
-        let bound = |chain: &Chain| chain.device.as_ref().is_none_or(|device| *device == lo.ifname);
+        let bound = |chain: &Chain| chain.device.as_ref().is_none_or(|device| device == LO);
         for hook in [Hook::Egress, Hook::Ingress, Hook::Prerouting, Hook::Input] {
             let sees = |chain: &Chain| {
                 let netdev = matches!(hook, Hook::Egress | Hook::Ingress) && chain.family == "netdev";
                 chain.hook == hook && chain.kind != "nat" && bound(chain) && (netdev || family(&chain.family))
             };
-            self.note(at.netns, |_| taken(), sees);
+            self.note(netns, |_| taken(), sees);
         }
     }
 
@@ -235,8 +241,7 @@ impl Walk<'_> {
             Some(KindData::Bridge { nf_call_iptables, .. }) => nf_call_iptables,
             _ => false,
         };
-        let name = if ipv6 { "bridge/bridge-nf-call-ip6tables" } else { "bridge/bridge-nf-call-iptables" };
-        own || matches!(self.topology.sysctl(at.netns, name), Ok(Some(value)) if value != 0)
+        own || matches!(self.topology.sysctl(at.netns, bridge_nf_call(ipv6)), Ok(Some(value)) if value != 0)
     }
 
     /// Asks the chains of a namespace that see the packet here.
@@ -268,15 +273,14 @@ impl Walk<'_> {
             return;
         }
         let mut sight = self.sight(netns, between, &chain);
-        let left = self.hearing.left.entry(netns).or_insert(MOST_LOOKS);
-        let mut sentence = judge(self.topology, netns, &chain, &mut sight, left);
+        let mut sentence = self.judged(netns, &chain, &mut sight);
         if chain.priority < CONNTRACK && sentence.outcomes.contains(&Outcome::Other) {
             sight.forget_state();
         }
         let before = self.mark(netns);
         if sight.mark != before {
             let shown = chain.kind != "nat" || !sentence.to.is_empty() || sentence.outcomes.contains(&Outcome::Hide);
-            let mark = if shown { sight.mark } else { order::common(before, sight.mark) };
+            let mark = if shown { sight.mark } else { before.common(sight.mark) };
             self.hearing.marked = Some((netns, mark));
         }
         if sight.untracked && !self.hearing.untracked.contains(&netns) {
@@ -304,6 +308,12 @@ impl Walk<'_> {
             self.hearing.heard.push(Heard { hop: at, chain, sentence, bridged, followed: false });
             hop.chains.push(heard);
         }
+    }
+
+    /// What a chain says of a packet, as far as there is anything left to look at in its namespace.
+    pub(super) fn judged(&mut self, netns: NetnsId, chain: &Chain, sight: &mut Sight) -> Sentence {
+        let left = self.hearing.left.entry(netns).or_insert(MOST_LOOKS);
+        judge(self.topology, netns, chain, sight, left)
     }
 
     fn gap_once(&mut self, gap: Gap) {
@@ -335,8 +345,7 @@ impl Walk<'_> {
 
     /// What a chain knows of the packet.
     pub(super) fn sight(&self, netns: NetnsId, between: &Between, chain: &Chain) -> Sight {
-        let followed = !matches!(chain.family.as_str(), "bridge" | "netdev")
-            && !matches!(chain.hook, Hook::Ingress | Hook::Egress)
+        let followed = chain.follows_connections()
             && (chain.priority > CONNTRACK || !matches!(chain.hook, Hook::Prerouting | Hook::Output));
         // A tunnel's packets may be the first of theirs or not.
         let state = match &self.hearing.answers {
@@ -369,7 +378,7 @@ impl Walk<'_> {
         sight.local = local;
         let given = self.hearing.dnat.iter().find(|(there, _)| *there == netns);
         sight.dnat = given.map_or(Some(false), |(_, dnat)| *dnat).filter(|_| state.is_some());
-        if chain.hook == Hook::Prerouting && chain.priority > DSTNAT && self.is_given_back_here(netns) {
+        if chain.hook == Hook::Prerouting && chain.priority > DSTNAT && self.hidden_here(netns).is_some() {
             sight.forget_destination();
         }
         sight

@@ -44,27 +44,29 @@ impl Walk<'_> {
     }
 
     /// The chains that see a packet as it is made here.
-    pub(super) fn heard_as_made(&mut self, netns: NetnsId, route: &Route, made: Between) {
+    pub(super) fn heard_as_made(&mut self, netns: NetnsId, made: Between) {
         let before = self.mark(netns);
         self.note_chains(netns, &[Hook::Output], made);
         if self.mark(netns) != before {
-            self.routed_once_more(netns, route);
+            self.routed_once_more(netns);
         }
     }
 
     /// A packet that gets another mark as it is sent is routed once more with that, where a chain is there for it.
-    fn routed_once_more(&mut self, netns: NetnsId, route: &Route) {
+    fn routed_once_more(&mut self, netns: NetnsId) {
         let routes = |chain: &Chain| {
             chain.hook == Hook::Output
                 && (chain.kind == "route" || chain.backend == "legacy" && chain.table == "mangle")
         };
-        if !self.hops.last().is_some_and(|hop| hop.chains.iter().any(|heard| routes(&heard.chain))) {
+        let Some(hop) = self.hops.last().filter(|hop| hop.chains.iter().any(|heard| routes(&heard.chain))) else {
             return;
-        }
+        };
+        let way = |route: &Route| (route.kind, route.oif, route.gateway);
+        let before = hop.route.as_ref().map(way);
         if let Some(mark) = self.marked_in(netns) {
             let flow = Flow { traffic: Traffic { mark: Some(mark), ..self.flow.traffic }, ..self.flow };
             if let Ok(RouteAnswer::Route(again)) = self.topology.route_out(netns, &flow, None)
-                && (again.kind, again.oif, again.gateway) == (route.kind, route.oif, route.gateway)
+                && before == Some(way(&again))
             {
                 return;
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::hearing::Heard;
+use super::hearing::{Heard, bridge_nf_call};
 use super::sentence::Endpoint;
 use super::walk::Walk;
 use crate::model::{Action, Chain, ChainId, Finding, HeardChain, Hop, Level, Outcome, Verdict, word};
@@ -108,8 +108,7 @@ impl Walk<'_> {
         let reason =
             format!("the answer of {src} crosses {bridge} as a frame, and keeps the address that nobody waits for");
         let evidence = format!("{there} sent the packet to {src}, and does not show netfilter the frames of {bridge}");
-        let ipv6 = src.is_ipv6();
-        let name = if ipv6 { "bridge/bridge-nf-call-ip6tables" } else { "bridge/bridge-nf-call-iptables" };
+        let name = bridge_nf_call(src.is_ipv6());
         let fix = match self.topology.sysctl(netns, name) {
             Ok(Some(_)) => Self::to_type_at(&self.hops[at], &format!("sysctl -w net.{}=1", name.replace('/', "."))),
             _ => format!("load the module br_netfilter there, and set net.{} to 1", name.replace('/', ".")),

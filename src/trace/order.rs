@@ -1,7 +1,6 @@
 //! In which order the chains of a hook are asked, and where that is not known.
 
-use super::hearing::Between;
-use super::judge::{MOST_LOOKS, judge};
+use super::hearing::{Between, DSTNAT};
 use super::sight::Mark;
 use super::walk::Walk;
 use crate::model::{Chain, HeardChain, Hook, NetnsId, Outcome};
@@ -18,7 +17,7 @@ fn stage(chain: &Chain) -> u8 {
 /// All chains that give addresses are asked at one place of a hook, whatever their own priorities are (`nf_nat_ipv4_ops`).
 fn place(chain: &Chain) -> i32 {
     match (chain.kind.as_str(), chain.hook) {
-        ("nat", Hook::Prerouting | Hook::Output) => -100,
+        ("nat", Hook::Prerouting | Hook::Output) => DSTNAT,
         ("nat", _) => 100,
         _ => chain.priority,
     }
@@ -46,11 +45,6 @@ pub(super) fn is_known(group: &[Chain]) -> bool {
     group.iter().enumerate().all(|(at, a)| group[at + 1..].iter().all(|b| told(a, b)))
 }
 
-/// What two marks have in common.
-pub(super) fn common(a: Mark, b: Mark) -> Mark {
-    Mark { value: a.value, bits: a.bits & b.bits & !(a.value ^ b.value) }
-}
-
 impl Walk<'_> {
     /// Asks chains of which nobody knows which is first: what one of them does to the packet the others may see or not.
     pub(super) fn ask_in_any_order(&mut self, netns: NetnsId, between: &impl Fn(&Chain) -> Between, group: Vec<Chain>) {
@@ -61,9 +55,8 @@ impl Walk<'_> {
             for chain in &group {
                 let mut sight = self.sight(netns, &between(chain), chain);
                 sight.mark = mark;
-                let left = self.hearing.left.entry(netns).or_insert(MOST_LOOKS);
-                judge(self.topology, netns, chain, &mut sight, left);
-                mark = common(mark, sight.mark);
+                self.judged(netns, chain, &mut sight);
+                mark = mark.common(sight.mark);
             }
             match mark == before {
                 true => break,
@@ -77,7 +70,7 @@ impl Walk<'_> {
                 self.hearing.marked = Some((netns, mark));
             }
             self.ask(netns, &between(&chain), chain);
-            mark = common(mark, self.mark(netns));
+            mark = mark.common(self.mark(netns));
         }
         self.unsure_behind(first);
     }

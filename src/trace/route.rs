@@ -99,10 +99,7 @@ impl Walk<'_> {
 
     fn send_by(&mut self, from: NetnsId, route: Route) -> Next {
         match route.kind {
-            RouteType::Unicast => {
-                let oif = self.device(from, route.oif);
-                self.send(from, route, Some(Between { iif: Device::None, oif, local: Some(false), bridged: false }))
-            }
+            RouteType::Unicast => self.send(from, route, true),
             _ => self.deliver_own(from, route),
         }
     }
@@ -206,7 +203,7 @@ impl Walk<'_> {
                 let oif = self.device(at.netns, route.oif);
                 self.note_chains(at.netns, &[Hook::Forward], Between { iif, oif, local, bridged: false });
                 self.leaves_domain(at, &link, &route);
-                self.send(at.netns, route, None)
+                self.send(at.netns, route, false)
             }
             RouteType::Local | RouteType::Anycast => {
                 self.note_chains(at.netns, &[Hook::Input], Between { iif, oif: Device::None, local, bridged: false });
@@ -239,8 +236,8 @@ impl Walk<'_> {
             || self.sysctl(netns, &format!("ipv6/conf/{}/force_forwarding", link.ifname)).is_some_and(|v| v != 0)
     }
 
-    /// A route sends the packet out by a link of the namespace; `made`: what a packet that was made here is between.
-    fn send(&mut self, netns: NetnsId, mut route: Route, made: Option<Between>) -> Next {
+    /// A route sends the packet out by a link of the namespace; `own`: it was made here.
+    fn send(&mut self, netns: NetnsId, mut route: Route, own: bool) -> Next {
         let Some(oif) = route.oif else {
             return self.stop(Action::Unknown, "the route names no link (a nexthop object podnet cannot read)");
         };
@@ -261,11 +258,13 @@ impl Walk<'_> {
         self.name_next_hops(netns, &mut route);
         let encap = route.encap.clone().filter(|_| !takes_from_route(&link));
         if let Some(hop) = self.hops.last_mut() {
-            hop.route = Some(route.clone());
+            hop.route = Some(route);
             hop.neigh = neigh.clone();
         }
-        if let Some(made) = made {
-            self.heard_as_made(netns, &route, made);
+        let oif = Device::Link(link.ifname.clone(), oif.0);
+        if own {
+            let oif = oif.clone();
+            self.heard_as_made(netns, Between { iif: Device::None, oif, local: Some(false), bridged: false });
             if self.sent_on(netns, Hook::Output).is_some() {
                 return self.stop(Action::Unknown, "netfilter sends it elsewhere");
             }
@@ -275,7 +274,6 @@ impl Walk<'_> {
                 format!("the route puts a header of its own around it ({encap}), which podnet does not follow");
             return self.stop(Action::Unknown, reason);
         }
-        let oif = Device::Link(link.ifname.clone(), oif.0);
         self.note_chains(netns, &[Hook::Postrouting], Between { oif, local: Some(false), ..Between::default() });
         if !link.up {
             return self.down(&link);
@@ -327,8 +325,7 @@ impl Walk<'_> {
             }
         }
         let name = self.topology.netns(netns).name;
-        let lo_link = Link { ifname: "lo".to_owned(), ..Link::default() };
-        self.note_chains_of_lo(lo, &lo_link, local);
+        self.note_chains_of_lo(netns, local);
         self.delivered(netns, format!("{} is an address of {name} itself", self.flow.dst))
     }
 }

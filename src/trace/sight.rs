@@ -35,6 +35,13 @@ pub(super) struct Mark {
     pub bits: u32,
 }
 
+impl Mark {
+    /// What two have in common is known of a packet that has either.
+    pub(super) fn common(self, other: Mark) -> Mark {
+        Mark { value: self.value, bits: self.bits & other.bits & !(self.value ^ other.value) }
+    }
+}
+
 /// A device on one side of the packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Device {
@@ -146,14 +153,13 @@ impl Sight {
         let marked = Mark { value: (value & marking.keep) ^ marking.flip, bits: bits | !marking.keep };
         self.mark = match certain {
             true => marked,
-            // What is the same in both is known.
-            false => Mark { value, bits: bits & marked.bits & !(value ^ marked.value) },
+            false => self.mark.common(marked),
         };
     }
 
     /// It may be like another one instead: what is the same in both is known.
     pub(super) fn or(&mut self, other: &Sight) {
-        self.mark.bits &= other.mark.bits & !(self.mark.value ^ other.mark.value);
+        self.mark = self.mark.common(other.mark);
         if self.network[1] != other.network[1] {
             self.network[1] = Known::default();
         }

@@ -70,13 +70,8 @@ impl Walk<'_> {
         }
     }
 
-    /// The answer, that has just come into the namespace, will go on to another destination.
-    pub(super) fn is_given_back_here(&self, netns: NetnsId) -> bool {
-        self.hidden_here(netns).is_some()
-    }
-
     /// The source that the namespace gave the packet which this answer is for.
-    fn hidden_here(&self, netns: NetnsId) -> Option<Hidden> {
+    pub(super) fn hidden_here(&self, netns: NetnsId) -> Option<Hidden> {
         let last = self.hearing.sources.last().copied().filter(|_| self.hearing.answers.is_some())?;
         Some(last).filter(|last| last.netns == netns && last.is == self.flow.dst)
     }
